@@ -1,0 +1,51 @@
+#!/bin/sh
+# Runs mmurace of the configuration that --config names. Without --config: fiber-asan for replay,
+# which should see all there is to see, and fiber-plain, the fastest, for everything else.
+set -eu
+
+here=$(dirname "$(readlink -f "$0")")
+out=$(dirname "$here")
+root=$(dirname "$out")
+
+fail() {
+	printf 'mmurace: %s\n' "$1" >&2
+	exit 1
+}
+
+# Names of the rows that have a command line tool: those that no engine drives.
+rows() {
+	sed -n 's/^CONFIG([^,]*, "\([^"]*\)", .*, "none", [0-9]*)$/\1/p' "$root/fuzz/configs.def"
+}
+
+row='' verb='' previous=''
+for word in "$@"; do
+	if [ "$previous" = --config ]; then
+		row=$word
+		[ -n "$row" ] || fail "--config needs a name, one of: $(rows | xargs)"
+	else
+		case $word in
+		--) break ;;
+		--config=*) row=${word#*=} ;;
+		-*) ;;
+		*) [ -n "$verb" ] || verb=$word ;;
+		esac
+	fi
+	previous=$word
+done
+[ "$previous" != --config ] || [ -n "$row" ] || fail "--config needs a name, one of: $(rows | xargs)"
+
+if [ -z "$row" ]; then
+	case $verb in
+	replay) row=fiber-asan ;;
+	*) row=fiber-plain ;;
+	esac
+fi
+
+if ! rows | grep -qxF -e "$row"; then
+	near=$(rows | awk -v word="$row" -f "$root/scripts/near.awk" | xargs)
+	fail "no configuration with a command line tool is named '$row'.${near:+ Did you mean: $near?} There are: $(rows | xargs)"
+fi
+[ -x "$out/$row/bin/mmurace" ] ||
+	fail "the configuration $row is not built. Build it with: ./build.sh build $row"
+
+exec "$out/$row/bin/mmurace" "$@"

@@ -1,0 +1,37 @@
+#include "base/bug.h"
+
+#include <string.h>
+
+const struct bug_row bug_rows[BUG_COUNT] = {
+	[BUG_none] = { .slug = "none" },
+#define BUG(slug_, row_, oracle_, class_, target_, tasks_, depth_, max_, fix_, why_) \
+	[BUG_##slug_] = { .slug = #slug_,                                            \
+			  .row = row_,                                               \
+			  .oracle = #oracle_,                                        \
+			  .class = class_,                                           \
+			  .target = #target_,                                        \
+			  .tasks = tasks_,                                           \
+			  .depth = depth_,                                           \
+			  .schedules_max = max_,                                     \
+			  .fix = fix_,                                               \
+			  .why = why_ },
+#include "base/bugs.def"
+#undef BUG
+};
+
+struct bug_state bug_state;
+
+bool bug_visited(bool acts)
+{
+	bug_state.reached++;
+	bug_state.triggered += acts;
+	return acts;
+}
+
+enum bug_id bug_by_slug(const char *slug)
+{
+	for (u32 id = 0; id < BUG_COUNT; id++)
+		if (!strcmp(bug_rows[id].slug, slug))
+			return (enum bug_id)id;
+	return BUG_COUNT;
+}

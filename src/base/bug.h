@@ -1,0 +1,55 @@
+/*
+ * The catalogue of re-injectable defects (bugs.def) and the probe that arms one of them.
+ *
+ * if (!bug(zap_skips_flush)) ... is the whole interface for the code under test. At most one bug is
+ * armed at a time. Builds with BUGS_ABSENT=1 turn every probe into constant 0; a misspelt slug is a
+ * compile error either way.
+ */
+#ifndef BASE_BUG_H
+#define BASE_BUG_H
+
+#include "base/types.h"
+
+enum bug_id {
+	BUG_none,
+#define BUG(slug, ...) BUG_##slug,
+#include "base/bugs.def"
+#undef BUG
+	BUG_COUNT
+};
+
+struct bug_row {
+	const char *slug;
+	const char *row; /* row of the public bug table (B83, ...), or "invented" */
+	const char *oracle; /* the oracle that convicts it */
+	const char *class; /* the invariant it breaks */
+	const char *target; /* whose generator finds it unaided */
+	u32 tasks, depth; /* tasks and directives that its reproducer needs */
+	u64 schedules_max; /* found within so many schedules, with every seed of 1..20 */
+	const char *fix; /* upstream commit, "rule" or "invented" */
+	const char *why; /* one sentence: what goes wrong */
+};
+
+extern const struct bug_row bug_rows[BUG_COUNT];
+
+/*
+ * armed is set between schedules only. reached counts the visits of the armed bug's probes,
+ * triggered those in which the defect changed what the code did.
+ */
+extern struct bug_state {
+	enum bug_id armed;
+	u64 reached, triggered;
+} bug_state;
+
+/* Counts a visit; @acts: the defect matters here. Return: @acts. */
+bool bug_visited(bool acts);
+
+#define bug(slug) bug_if(slug, true)
+/* A probe that is passed always but matters only where @cond holds. @cond is evaluated when armed. */
+#define bug_if(slug, cond) \
+	(!BUGS_ABSENT && unlikely(bug_state.armed == BUG_##slug) && bug_visited(cond))
+
+/* Return: the id, BUG_none for "none", BUG_COUNT for an unknown slug. */
+enum bug_id bug_by_slug(const char *slug);
+
+#endif

@@ -1,0 +1,54 @@
+#include "base/event.h"
+
+#include "base/hash.h"
+
+struct event_context event_context = { .task = TASK_NONE };
+
+const struct event_row event_rows[EVENT_COUNT] = {
+#define FIELD(type, name) #name,
+#define EVENT(name_, fields_)                                               \
+	[EVENT_##name_] = { .name = #name_,                                 \
+			    .nr_fields = (sizeof(struct event_##name_) -    \
+					  sizeof(struct event)) / sizeof(u64), \
+			    .fields = { fields_ } },
+#include "base/events.def"
+#undef EVENT
+#undef FIELD
+};
+
+const char *const lock_class_names[LOCK_CLASS_COUNT] = {
+#define LOCK_CLASS(id, name) [LOCK_##id] = name,
+#include "base/lock_classes.def"
+#undef LOCK_CLASS
+};
+
+void event_emit(struct event *event, enum event_id id)
+{
+	event->id = id;
+	event->task = (u16)event_context.task;
+	event->op = (u16)event_context.op;
+	event->time = ++event_context.clock;
+	event->switches = event_context.switches;
+	event->site = event_context.site;
+	event_sink(event);
+}
+
+void event_print(struct buf *buf, const struct event *event)
+{
+	const struct event_row *row = &event_rows[event->id];
+
+	buf_printf(buf, "%s", row->name);
+	for (u32 i = 0; i < row->nr_fields; i++)
+		buf_printf(buf, " %s=%#llx", row->fields[i],
+			   (unsigned long long)event_field(event, i));
+}
+
+u64 event_hash(u64 hash, const struct event *event)
+{
+	hash = hash_text(hash, event_rows[event->id].name);
+	hash = hash_u64(hash, event->task);
+	hash = hash_u64(hash, event->op);
+	for (u32 i = 0; i < event_rows[event->id].nr_fields; i++)
+		hash = hash_u64(hash, event_field(event, i));
+	return hash;
+}

@@ -1,0 +1,106 @@
+/*
+ * Events: what the machine, the host, the MMU and the environment tell the oracles.
+ *
+ * event(name, .field = ...) builds the payload on the stack and calls event_sink(), which the link
+ * provides (src/oracle; a unit test of a lower layer brings its own). Nothing is buffered here. An
+ * event that nobody is interested in costs one load and a branch.
+ */
+#ifndef BASE_EVENT_H
+#define BASE_EVENT_H
+
+#include "base/buf.h"
+#include "base/types.h"
+
+struct sched_site;
+
+enum event_id {
+#define EVENT(name, fields) EVENT_##name,
+#include "base/events.def"
+#undef EVENT
+	EVENT_COUNT
+};
+_Static_assert(EVENT_COUNT <= 64, "an interest mask holds one bit for each event");
+
+enum lock_class {
+#define LOCK_CLASS(id, name) LOCK_##id,
+#include "base/lock_classes.def"
+#undef LOCK_CLASS
+	LOCK_CLASS_COUNT
+};
+
+enum lock_mode { LOCK_EXCLUSIVE, LOCK_SHARED };
+
+/* How a page-table entry was written: by software, or by a hardware assist. */
+enum pte_write { PTE_PLAIN, PTE_XCHG, PTE_CMPXCHG, PTE_CLEAR_BITS, PTE_ASSIST };
+
+/* Where the running task is; src/sched keeps it up to date. */
+extern struct event_context {
+	const struct sched_site *site; /* last verb begun by the running task, NULL outside */
+	u32 task; /* running task, TASK_NONE outside of tasks */
+	u32 op; /* 0-based index of its op */
+	u64 switches; /* context switches since the schedule began */
+	u64 clock; /* events since the schedule began */
+	u64 interest; /* BIT(enum event_id) of the events that somebody reads */
+} event_context;
+#define TASK_NONE 255u
+
+/* Common head of every payload. */
+struct event {
+	u32 id; /* enum event_id */
+	u16 task, op;
+	u64 time; /* event_context.clock at emission, from 1 */
+	u64 switches;
+	const struct sched_site *site;
+};
+
+#define FIELD(type, name) type name;
+#define EVENT(name, fields)               \
+	struct event_##name {             \
+		struct event head;        \
+		fields                    \
+	};
+#include "base/events.def"
+#undef EVENT
+#undef FIELD
+
+/* Defined by whoever consumes events. Context: any; must not lock, yield or allocate. */
+void event_sink(const struct event *event);
+
+/* Fills the common head and hands the payload on. Called by event() only. */
+void event_emit(struct event *event, enum event_id id);
+
+#define event(name, ...)                                                        \
+	do {                                                                    \
+		if (unlikely(event_context.interest & BIT_ULL(EVENT_##name))) { \
+			struct event_##name event_ = { __VA_ARGS__ };           \
+			event_emit(&event_.head, EVENT_##name);                 \
+		}                                                               \
+	} while (0)
+
+/* For code that reads events without knowing their rows (printer, hash). */
+struct event_row {
+	const char *name;
+	u32 nr_fields;
+	const char *fields[8];
+};
+extern const struct event_row event_rows[EVENT_COUNT];
+extern const char *const lock_class_names[LOCK_CLASS_COUNT];
+
+/* Value of the @nth field; all fields are u64. */
+static inline u64 event_field(const struct event *event, u32 nth)
+{
+	return ((const u64 *)(event + 1))[nth];
+}
+
+/* Size of the payload with its head, in bytes. */
+static inline size_t event_size(enum event_id id)
+{
+	return sizeof(struct event) + event_rows[id].nr_fields * sizeof(u64);
+}
+
+/* Appends "name field=0x..." */
+void event_print(struct buf *buf, const struct event *event);
+/* Folds id, task, op and the payload into @hash; the site is folded in by the caller. */
+u64 event_hash(u64 hash, const struct event *event);
+
+#endif

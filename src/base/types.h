@@ -1,0 +1,75 @@
+/*
+ * Fixed-width integers, page numbers and a few compiler words, for every layer.
+ *
+ * All addresses that programs speak of are page numbers: gfn_t counts guest frames, hva_t counts
+ * pages of the host process, pfn_t counts frames of the machine. Ranges are half-open.
+ */
+#ifndef BASE_TYPES_H
+#define BASE_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t s32;
+typedef int64_t s64;
+
+typedef u64 gfn_t;
+typedef u64 hva_t;
+typedef u64 pfn_t;
+
+struct gfn_range {
+	gfn_t start, end;
+};
+
+struct hva_range {
+	hva_t start, end;
+};
+
+/* What a guest instruction wants of a page. Exactly one value, not a mask. */
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_COUNT };
+
+/* Geometry: PT_INDEX_BITS comes from the configuration row; SPTE bit positions never depend on it. */
+#define PT_ENTRIES (1u << PT_INDEX_BITS)
+#define PT_LEVEL_MAX 5
+#define PT_LEVEL_4K 1
+/* Pages that one entry at @level covers. */
+#define PT_PAGES(level) (1ull << (PT_INDEX_BITS * ((level)-1)))
+#define PT_INDEX(page, level) (((page) >> (PT_INDEX_BITS * ((level)-1))) & (PT_ENTRIES - 1))
+
+/* Limits of a world and a program. Every one is checked by the decoder and the parser. */
+#define TASKS_MAX 16
+#define OPS_MAX 16 /* a task */
+#define VCPUS_MAX 8
+#define SLOTS_MAX 8
+#define MAPS_MAX 16
+#define DIRECTIVES_MAX 64
+
+#define BIT_ULL(n) (1ull << (n))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
+#define __cold __attribute__((cold, noinline))
+
+static inline u64 min_u64(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+static inline u64 max_u64(u64 a, u64 b)
+{
+	return a > b ? a : b;
+}
+
+static inline bool gfn_in(gfn_t gfn, gfn_t start, gfn_t end)
+{
+	return gfn >= start && gfn < end;
+}
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * What oracles may see of the host process's memory: the encoding of host PTEs and accessors that
+ * take no lock, make no point and change nothing.
+ */
+#ifndef HOST_INSPECT_H
+#define HOST_INSPECT_H
+
+#include "base/types.h"
+
+#define HVA_MAX 0x1000u
+
+/* A host PTE: 0 is none; a migration entry keeps its pfn but maps nothing. */
+#define HOST_PTE_PRESENT BIT_ULL(0)
+#define HOST_PTE_WRITE BIT_ULL(1)
+#define HOST_PTE_YOUNG BIT_ULL(5)
+#define HOST_PTE_DIRTY BIT_ULL(6)
+#define HOST_PTE_MIGRATION BIT_ULL(58)
+#define HOST_PTE_PFN_SHIFT 12
+
+static inline bool host_pte_present(u64 pte)
+{
+	return pte & HOST_PTE_PRESENT;
+}
+
+static inline bool host_pte_writable(u64 pte)
+{
+	return (pte & (HOST_PTE_PRESENT | HOST_PTE_WRITE)) == (HOST_PTE_PRESENT | HOST_PTE_WRITE);
+}
+
+static inline pfn_t host_pte_pfn(u64 pte)
+{
+	return (pte & ~HOST_PTE_MIGRATION) >> HOST_PTE_PFN_SHIFT;
+}
+
+/* The PTE of @hva as memory holds it; 0 when there is no table or @hva is out of range. */
+u64 inspect_host_pte(hva_t hva);
+/* References to @pfn that the host itself accounts for: PTEs, migration entries and sharers. */
+u64 inspect_host_references(pfn_t pfn);
+
+#endif

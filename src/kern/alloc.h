@@ -1,0 +1,45 @@
+/*
+ * Memory of the code under test: zeroed objects from one arena with a live map.
+ *
+ * Every verb asks the live map before it touches memory, in every build; a verb on memory that is
+ * not allocated emits dead_access and ends the schedule. ASan poison is the second net. Allocation
+ * is deterministic; the arena is emptied between schedules, at a cost proportional to its use.
+ */
+#ifndef KERN_ALLOC_H
+#define KERN_ALLOC_H
+
+#include "base/types.h"
+
+/* Return: @size zeroed bytes, aligned to 64, never NULL (the arena is sized for the limits). No point. */
+void *kern_alloc(size_t size);
+/* Frees what kern_alloc() returned; @ptr may be NULL. No point. */
+void kern_free(void *ptr);
+/*
+ * Pages, numbered from 1 in order of first use; the number is the pfn. A page holds PT_ENTRIES
+ * 64-bit words. The last page freed is the first to be handed out again, so that a stale mapping
+ * soon shows somebody else's page.
+ */
+#define KERN_PAGES_MAX 2048u
+/* Return: a page, its words zeroed if @zeroed (else they are unspecified). Never NULL. No point. */
+u64 *kern_page_alloc(bool zeroed);
+void kern_page_free(u64 *page);
+/* @addr: any byte of a page, allocated or not. Return: its number; 0 when @addr is in no page. */
+pfn_t kern_page_nr(const volatile void *addr);
+/* @pfn: 1 .. KERN_PAGES_MAX - 1. Return: its first word, whether or not it is allocated. */
+u64 *kern_page_address(pfn_t pfn);
+/* Return: pages that were handed out at least once in this schedule: numbers 1 .. this. */
+u32 kern_pages_used(void);
+
+/* Context: no task. Frees everything and forgets locks and readers of the last schedule. */
+void kern_reset(void);
+/* Return: objects allocated now. */
+u32 kern_objects_live(void);
+
+/*
+ * A name for @addr that is equal in every build and process: serial number of its allocation in this
+ * schedule (from 1) << 16, plus the offset in it; for a page, BIT_ULL(40) | number << 16 | offset; 0
+ * when it is neither.
+ */
+u64 kern_object_id(const volatile void *addr);
+
+#endif

@@ -1,0 +1,34 @@
+/* Types of the fiber backend: locks are plain model state, at most 64 tasks. */
+#ifndef BACKEND_TYPES_H
+#define BACKEND_TYPES_H
+
+#include "base/types.h"
+#include "sched/sched.h"
+
+/* One shape for all locks: who holds it, who waits. Bits are tasks; writer is a task number + 1. */
+struct fiber_lock {
+	u64 readers;
+	u64 waiting_readers, waiting_writers;
+	u8 writer;
+	u8 class; /* enum lock_class */
+	bool sleeps; /* waiting for it is sleeping */
+};
+
+typedef struct fiber_spinlock {
+	struct fiber_lock lock;
+} spinlock_t;
+typedef struct fiber_rwlock {
+	struct fiber_lock lock;
+} rwlock_t;
+struct mutex {
+	struct fiber_lock lock;
+};
+struct rw_semaphore {
+	struct fiber_lock lock;
+};
+struct srcu_struct {
+	u32 readers;
+	u8 class;
+};
+
+#endif

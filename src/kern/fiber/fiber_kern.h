@@ -1,0 +1,37 @@
+/*
+ * Out-of-line half of the fiber backend. Also what a subject that is compiled without the macros
+ * calls, with sites of its own making.
+ */
+#ifndef KERN_FIBER_FIBER_KERN_H
+#define KERN_FIBER_FIBER_KERN_H
+
+#include "base/event.h"
+#include "base/types.h"
+#include "sched/sched.h"
+
+/* Just before an access to @addr: asks the live map, then the scheduler. About a nanosecond. */
+void fiber_point(struct sched_site *site, const volatile void *addr);
+
+void fiber_lock_exclusive(struct sched_site *site, struct fiber_lock *lock);
+void fiber_unlock_exclusive(struct sched_site *site, struct fiber_lock *lock);
+void fiber_lock_shared(struct sched_site *site, struct fiber_lock *lock);
+void fiber_unlock_shared(struct sched_site *site, struct fiber_lock *lock);
+int fiber_resched_lock(struct sched_site *site, struct fiber_lock *lock, enum lock_mode mode);
+bool fiber_holds(const struct fiber_lock *lock, enum lock_mode mode);
+
+void fiber_rcu_read_lock(struct sched_site *site);
+void fiber_rcu_read_unlock(struct sched_site *site);
+int fiber_srcu_read_lock(struct sched_site *site, struct srcu_struct *srcu);
+void fiber_srcu_read_unlock(struct sched_site *site, struct srcu_struct *srcu, int idx);
+
+bool fiber_need_resched(struct sched_site *site);
+void fiber_cond_resched(struct sched_site *site);
+void fiber_might_sleep(void);
+void fiber_await(struct sched_site *site, const volatile void *addr, const void *seen, u32 size);
+
+/* Who drives the schedules of kern_run_tasks() from now on. */
+void kern_set_driver(const struct sched_driver *driver);
+/* Ends are stops for the schedules to come (a directive names one). */
+void kern_arm_op_ends(bool armed);
+
+#endif

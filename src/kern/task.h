@@ -1,0 +1,41 @@
+/*
+ * Tasks, giving way, and answers of the environment.
+ */
+#ifndef KERN_TASK_H
+#define KERN_TASK_H
+
+#include "base/types.h"
+
+/* How a run of tasks came to an end. */
+enum kern_outcome { KERN_DONE, KERN_STUCK, KERN_UNFINISHED, KERN_ABANDONED };
+
+/*
+ * Runs body(0) .. body(nr_tasks - 1) as concurrent tasks and waits for all. points_max bounds the
+ * schedule. Emits task_stuck and deadlocked when tasks are left that can never run.
+ * Context: no task. The fiber backend takes its schedule from kern_set_driver().
+ */
+enum kern_outcome kern_run_tasks(u32 nr_tasks, void (*body)(u32 task), u64 points_max);
+
+/* Brackets of one op of the running task, for reproducers that name ops. @nth: 0-based. */
+void kern_op_begin(u32 nth);
+void kern_op_end(u32 nth);
+
+/* Return: number of the running task, TASK_NONE outside. No point. */
+u32 current_task(void);
+
+/* Return: true when the environment says that the CPU is wanted. An answer: false by default. */
+bool need_resched(void);
+/* A point where a sleepable task gives way. Context: may sleep. */
+void cond_resched(void);
+/* Says that the caller may sleep here. Emits slept_in_atomic when it must not. No point. */
+void might_sleep(void);
+
+/*
+ *   await_change(addr, seen, size)  gives way until the size bytes at addr differ from those at
+ *                                   seen; size a multiple of 8, at most 64. Context: may sleep or
+ *                                   spin; a point.
+ *   WARN_ON(cond), KVM_BUG_ON(cond) value of cond; when true, emits warned (the code under test has
+ *                                   found itself wrong). No point.
+ */
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * What oracles may see of the machine: plain types, hardware rules for decoding table entries, and
+ * out-of-line accessors that take no lock, make no point and change nothing.
+ */
+#ifndef MACHINE_INSPECT_H
+#define MACHINE_INSPECT_H
+
+#include "base/types.h"
+
+#define TLB_ENTRIES_MAX 16
+
+enum frame_kind { FRAME_HOST_PAGE, FRAME_PAGE_TABLE };
+
+/* EPT entry bits that hardware reads or writes. */
+#define PTE_R BIT_ULL(0)
+#define PTE_W BIT_ULL(1)
+#define PTE_X BIT_ULL(2)
+#define PTE_RWX (PTE_R | PTE_W | PTE_X)
+#define PTE_PS BIT_ULL(7)
+#define PTE_A BIT_ULL(8)
+#define PTE_D BIT_ULL(9)
+#define PTE_PFN_SHIFT 12
+#define PTE_PFN_MASK (((1ull << 40) - 1) << PTE_PFN_SHIFT)
+
+static inline pfn_t pte_pfn(u64 pte)
+{
+	return (pte & PTE_PFN_MASK) >> PTE_PFN_SHIFT;
+}
+
+static inline bool pte_hw_present(u64 pte)
+{
+	return pte & PTE_RWX;
+}
+
+static inline bool pte_hw_leaf(u64 pte, u32 level)
+{
+	return pte_hw_present(pte) && (level == PT_LEVEL_4K || (pte & PTE_PS));
+}
+
+static inline bool pte_hw_table(u64 pte, u32 level)
+{
+	return pte_hw_present(pte) && level > PT_LEVEL_4K && !(pte & PTE_PS);
+}
+
+/* A TLB entry as an oracle sees it. */
+struct tlb_view {
+	gfn_t gfn;
+	pfn_t root, pfn;
+	u64 filled_at;
+	u32 level;
+	u32 access; /* mask of BIT(enum access): what needs no further walk */
+};
+
+u32 inspect_nr_vcpus(void);
+u32 inspect_nr_tlb(u32 vcpu);
+struct tlb_view inspect_tlb(u32 vcpu, u32 nth);
+/*
+ * Whether entries of @vcpu tagged @root can still be used: the root is loaded, and the vCPU is not
+ * outside guest mode with a flush pending.
+ */
+bool inspect_tlb_usable(u32 vcpu, pfn_t root);
+bool inspect_in_guest_mode(u32 vcpu);
+
+/* Frames: a pfn that was never handed out has generation 0 and count 0. */
+u64 inspect_frame_count(pfn_t pfn);
+u32 inspect_frame_generation(pfn_t pfn);
+/* Return: whether the frame is allocated, and as what. */
+bool inspect_frame_is(pfn_t pfn, enum frame_kind kind);
+/* Entry @index of the table in frame @table, as memory holds it. */
+u64 inspect_table_entry(pfn_t table, u32 index);
+/* Frames handed out so far: pfns 1 .. this. */
+u32 inspect_nr_frames(void);
+
+#endif

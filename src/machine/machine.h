@@ -1,0 +1,126 @@
+/*
+ * The hardware: page frames, vCPUs with their TLBs, the walker that reads the guest's second-level
+ * tables (EPT format), requests and inter-processor interrupts.
+ *
+ * The MMU under test builds tables in frames and writes their entries through the pte_* accessors
+ * below; a guest access walks them on its own, one separately schedulable read a level. The machine
+ * knows nothing of KVM: no software bits, no roles, no locks of the host.
+ *
+ * Not modelled yet: paging-structure caches, ranged flushes, PML, huge leaves in the TLB beyond
+ * their level, several address spaces.
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include "kern/kern.h"
+#include "machine/inspect.h"
+
+/* --- frames (frame.c) --- */
+
+/*
+ * One record for each pfn. refcount: users of the page; the last put frees it. Page-table frames of
+ * the guest have one user and are not host pages.
+ */
+struct frame {
+	u64 refcount; /* by verbs only */
+	u32 generation; /* how often the pfn was handed out in this schedule */
+	u32 kind; /* enum frame_kind, see inspect.h */
+};
+
+/* Context: no task. Puts the machine into its state after power-on: no frames, no vCPUs. */
+void machine_reset(void);
+
+/* Return: a frame with refcount 1 and zeroed words, emits frame_allocated. No point. */
+pfn_t frame_alloc(enum frame_kind kind);
+/* Frees a frame whose only user is the caller (page tables). Emits frame_freed. No point. */
+void frame_free(pfn_t pfn);
+/* Takes a further reference. Context: the caller holds one, or a lock that keeps one in place. */
+void frame_get(pfn_t pfn);
+/* Drops a reference; the last one frees the frame. */
+void frame_put(pfn_t pfn);
+/* Users of the frame now; a READ_ONCE point. */
+u64 frame_count(pfn_t pfn);
+/* Words of a page-table frame. */
+static inline u64 *frame_words(pfn_t pfn)
+{
+	return kern_page_address(pfn);
+}
+
+/* --- entries of guest page tables (pte.h: accessors, each with one event) --- */
+
+#include "machine/pte.h"
+
+/* --- vCPUs (vcpu.c) --- */
+
+enum vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };
+
+enum vcpu_request {
+	REQUEST_TLB_FLUSH, /* drop all TLB entries before the next entry; senders wait */
+	REQUEST_COUNT
+};
+
+struct tlb_entry {
+	gfn_t gfn; /* aligned to its level */
+	pfn_t root; /* tag: the root it was filled under */
+	pfn_t pfn;
+	u64 filled_at; /* event clock */
+	u8 level;
+	u8 access; /* mask of BIT(enum access); write only if D was set (or A/D off) at the fill */
+};
+
+struct vcpu {
+	u64 mode; /* enum vcpu_mode, by verbs only */
+	u64 requests; /* mask of BIT_ULL(enum vcpu_request), by verbs only */
+	u32 id;
+	pfn_t root; /* loaded root, 0: none. Written by the vCPU's own task only */
+	u8 root_level;
+	u8 nr_tlb;
+	struct tlb_entry tlb[TLB_ENTRIES_MAX];
+};
+
+/* Context: no task. Return: vCPU number @id, outside guest mode, without a root. */
+struct vcpu *vcpu_create(u32 id);
+/* Return: vCPU @id, NULL when there is none. No point. */
+struct vcpu *machine_vcpu(u32 id);
+u32 machine_nr_vcpus(void);
+
+/*
+ * Loads a root, dropping all entries tagged with it. @root 0: none.
+ * Context: the vCPU's own task, outside guest mode. Emits root_loaded.
+ */
+void vcpu_load_root(struct vcpu *vcpu, pfn_t root, u32 level);
+/* Drops every TLB entry. Context: the vCPU's own task, outside guest mode. Emits tlb_flushed. */
+void vcpu_flush_tlb(struct vcpu *vcpu);
+/* A violation exit drops what the TLB holds for that page. Emits tlb_dropped when there was one. */
+void vcpu_drop_gfn(struct vcpu *vcpu, gfn_t gfn);
+
+/*
+ * Enters guest mode: store the mode, full barrier, test the requests. Return: false when a request
+ * is pending, the vCPU is then outside guest mode again and the caller serves them.
+ * Context: the vCPU's own task. Emits vcpu_entered on success.
+ */
+bool vcpu_enter(struct vcpu *vcpu);
+/* Leaves guest mode; a sender that waits for it goes on. Emits vcpu_left. */
+void vcpu_leave(struct vcpu *vcpu);
+/* Return: whether @request was pending; it is not any more. Context: the vCPU's own task. */
+bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request request);
+
+/*
+ * Posts @request to every vCPU, interrupts those in guest mode and waits until they have left it.
+ * On return every vCPU is outside guest mode or has served the request. Emits request_sent for each.
+ * Context: any, spinning (allowed under mmu_lock). The caller must not be in guest mode.
+ */
+void machine_request_all(enum vcpu_request request);
+
+/* --- the walker (walk.c) --- */
+
+enum guest_result { GUEST_DONE, GUEST_VIOLATION };
+
+/*
+ * One guest access: TLB, else a walk from the loaded root with A assists on the way and A/D assists
+ * at the leaf, then a TLB fill. Emits tlb_filled and guest_accessed. A violation changes nothing
+ * beyond A bits. Context: in guest mode; a point for each table read and each assist.
+ */
+enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access);
+
+#endif

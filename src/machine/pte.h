@@ -1,0 +1,64 @@
+/*
+ * The four raw accessors through which software changes an entry of a guest page table. Each is one
+ * environment verb in its caller's name and emits one spte_changed when the value has become visible.
+ *
+ *   pte_read(ptep)                      value
+ *   pte_write(ptep, expected, new)      plain store; expected: what the caller believes to replace
+ *   pte_xchg(ptep, expected, new)       value replaced, in one atomic step
+ *   pte_try_cmpxchg(ptep, &old, new)    true when *ptep was old; else old = *ptep
+ *   pte_clear_bits(ptep, expected, mask) value before, in one atomic step
+ *
+ * ptep points into a page-table frame, linked or not. These are macros because a site is named by
+ * the function they stand in.
+ */
+#ifndef MACHINE_PTE_H
+#define MACHINE_PTE_H
+
+#include "kern/kern.h"
+#include "machine/inspect.h"
+
+/* Emits spte_changed for the entry at @ptep. Called by the accessors and the walker only. */
+void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write how);
+
+#define pte_read(ptep)                                    \
+	({                                                \
+		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
+		__atomic_load_n(ptep, __ATOMIC_RELAXED);  \
+	})
+#define pte_write(ptep, expected, new)                                              \
+	({                                                                          \
+		u64 *ptep_ = (ptep), replaced_, new_ = (new);                       \
+		KERN_POINT(ptep_, "WRITE_ONCE(*" #ptep ")");                        \
+		replaced_ = __atomic_load_n(ptep_, __ATOMIC_RELAXED);               \
+		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);                    \
+		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN);           \
+	})
+#define pte_xchg(ptep, expected, new)                                               \
+	({                                                                          \
+		u64 *ptep_ = (ptep), replaced_, new_ = (new);                       \
+		KERN_POINT(ptep_, "xchg(" #ptep ")");                               \
+		replaced_ = __atomic_exchange_n(ptep_, new_, __ATOMIC_SEQ_CST);     \
+		pte_changed(ptep_, replaced_, new_, expected, PTE_XCHG);            \
+		replaced_;                                                          \
+	})
+#define pte_try_cmpxchg(ptep, old, new)                                             \
+	({                                                                          \
+		u64 *ptep_ = (ptep), *old_ = (old), expected_ = *old_, new_ = (new); \
+		bool done_;                                                         \
+		KERN_POINT(ptep_, "try_cmpxchg64(" #ptep ")");                      \
+		done_ = __atomic_compare_exchange_n(ptep_, old_, new_, false,       \
+						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+		if (done_)                                                          \
+			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG); \
+		done_;                                                              \
+	})
+#define pte_clear_bits(ptep, expected, mask)                                        \
+	({                                                                          \
+		u64 *ptep_ = (ptep), replaced_, mask_ = (mask);                     \
+		KERN_POINT(ptep_, "fetch_and(" #ptep ")");                          \
+		replaced_ = __atomic_fetch_and(ptep_, ~mask_, __ATOMIC_SEQ_CST);    \
+		pte_changed(ptep_, replaced_, replaced_ & ~mask_, expected, PTE_CLEAR_BITS); \
+		replaced_;                                                          \
+	})
+
+#endif
