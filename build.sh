@@ -100,6 +100,11 @@ require_rows() {
 	done
 }
 
+configure_and_compile() {
+	[[ -f $out/$1/build.ninja ]] || cmake -S "$root" -B "$out/$1" -G Ninja -DROW="$1" || return
+	cmake --build "$out/$1" --parallel "$(nproc)"
+}
+
 # One builder at a time in a folder: ninja does not guard its own.
 build_row() {
 	local row=$1 log=$out/$1/build.log
@@ -107,12 +112,7 @@ build_row() {
 	say "building $row"
 	if ! (
 		flock 9
-		cd "$root"
-		exec >"$log" 2>&1
-		if [[ ! -f $out/$row/build.ninja ]]; then
-			cmake -S "$root" -B "$out/$row" -G Ninja -DROW="$row"
-		fi
-		cmake --build "$out/$row" --parallel "$(nproc)"
+		configure_and_compile "$row" >"$log" 2>&1
 	) 9>"$out/$row/lock"; then
 		cat "$log" >&2
 		fail "$row did not build (the log is out/$row/build.log)"
@@ -153,6 +153,7 @@ END
 
 check() {
 	local status=0
+	install_missing
 	cd "$root"
 	find src fuzz targets -name '*.[ch]' -print0 2>/dev/null |
 		xargs -0r clang-format-19 --style=file --dry-run -Werror || {
@@ -183,7 +184,7 @@ test_verb() {
 	install_missing
 	build "${rows[@]}"
 	write_ctest_tree "${rows[@]}"
-	exec ctest --test-dir "$out" --output-on-failure --no-tests=error -j2
+	exec ctest --test-dir "$out" --output-on-failure --no-tests=error --no-label-summary -j2
 }
 
 # ---- fuzz --------------------------------------------------------------------------------------
@@ -225,6 +226,9 @@ artifacts_in() {
 
 count_artifacts() { artifacts_in "$1" | tr -cd '\0' | wc -c; }
 
+# How often the fuzzer wrote an artifact; the same one twice counts twice.
+count_written() { grep -cs 'Test unit written to' "$1/log" || true; }
+
 # An input that fails must leave the corpus, or the next run would end with it at once.
 drop_from_corpus() {
 	local file
@@ -238,15 +242,15 @@ fuzz_for() {
 	local target=$1 run=$3 corpus=$out/work/$1/corpus deadline=$((SECONDS + $2))
 	local left status before
 	while left=$((deadline - SECONDS)) && ((left > 0 && !interrupted)); do
-		before=$(count_artifacts "$run")
+		before=$(count_written "$run")
 		"$out/fuzz-asan/fuzz/$target" -max_total_time="$left" -artifact_prefix="$run/" \
-			-timeout=25 "$corpus" >>"$run/log" 2>&1 &
+			-timeout=25 -report_slow_units=1000000 "$corpus" >>"$run/log" 2>&1 &
 		fuzzer=$!
 		status=0
 		wait_for "$fuzzer" || status=$?
 		fuzzer=0
 		((status != 0 && !interrupted)) || break
-		(($(count_artifacts "$run") > before)) || {
+		(($(count_written "$run") > before)) || {
 			tail -n 20 "$run/log" >&2
 			fail "the fuzzer of $target ended with code $status and left no input (log: $run/log)"
 		}
@@ -292,7 +296,7 @@ fuzz_target() {
 	found=$((found + count))
 	say "$target: $count failing inputs in ${run#"$root/"}"
 	if ((interrupted)); then
-		printf 'Not minimised yet; do it with:\n  out/bin/mmurace triage --config fiber-asan %q/crash-* --target %s -o %q\n' \
+		printf 'Not minimised yet; do it with:\n  out/bin/mmurace triage --config fiber-asan %q/*-* --target %s -o %q\n' \
 			"${run#"$root/"}" "$target" "out/findings/$target"
 	else
 		triage "$target" "$run"

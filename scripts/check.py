@@ -84,11 +84,11 @@ CONDITIONALS_ALLOWED = ["src/kern/*", "src/kernel/*"]
 
 # Environment verbs: at most one in an expression without a sequence point.
 VERB = re.compile(
-    r"READ_ONCE|WRITE_ONCE|(try_)?cmpxchg\w*|xchg\w*|smp_\w+|rcu_\w+|s?rcu_read_\w+|call_s?rcu"
+    r"(?!\w*_held\b)(READ_ONCE|WRITE_ONCE|(try_)?cmpxchg\w*|xchg\w*|smp_\w+|rcu_\w+|s?rcu_read_\w+|call_s?rcu"
     r"|synchronize_s?rcu|need_resched|cond_resched\w*|rwlock_needbreak|spin_needbreak|await\w*"
     r"|(raw_)?spin_(try|un)?lock\w*|(read|write)_(try|un)?lock\w*|mutex_(try|un)?lock\w*"
     r"|(down|up)_(read|write)\w*|atomic(64|_long)?_\w+|refcount_\w+|kref_\w+"
-    r"|(test_and_)?(set|clear|change)_bit\w*|wait_\w+|wake_up\w*|complete\w*")
+    r"|(test_and_)?(set|clear|change)_bit\w*|wait_\w+|wake_up\w*|complete\w*)")
 VERB_FOLDERS = ["src/machine/*", "src/host/*", "src/mmu/*", "src/kern/shared/*"]
 
 # ---- source text -----------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class Source:
         for m in head.finditer(self.plain):
             end = self.plain.find("\n}", m.start())
             before = self.plain[:m.start()]
-            start = max(before.rfind(";"), before.rfind("\n}") + 1, -1) + 1
+            start = max(before.rfind(";"), before.rfind("}")) + 1
             start += len(before[start:]) - len(before[start:].lstrip())
             names = re.findall(r"\b([A-Za-z_]\w*)[ \t]*\(", re.sub(
                 r"\b__\w+[ \t]*\(\([^)]*\)\)|\b__\w+\([^)]*\)", "", before[start:]))
@@ -294,7 +294,7 @@ def check_events(tree):
     text = "\n".join(source.code for source in tree.under("src/*")
                      if not source.is_test and not source.path.startswith("src/oracle/"))
     for line, name in tree.rows(table):
-        if not re.search(r"\b(event|emit)\w*\(\s*(&?\w+\s*,\s*)?(EVENT_|EV_)?%s\b" % name, text):
+        if not re.search(r"(event|emit)\w*\(\s*(&?\w+\s*,\s*)?(EVENT_|EV_)?%s\b" % name, text):
             tree.complain(table, line, f"nobody emits event({name}, ...); emit it, or delete the "
                           "row")
 

@@ -1,4 +1,4 @@
-# Prints the lines of its input that look like `word`, best first, at most three.
+# Prints the lines of its input that look most like `word`, if any look like it.
 #   near.awk -v word=fiber-asn   <list of names
 function distance(a, b,    i, j, row, diagonal, above, best)
 {
@@ -21,21 +21,19 @@ function distance(a, b,    i, j, row, diagonal, above, best)
 	return row[length(b)]
 }
 {
-	limit = length(word) / 3 + 1
 	far = distance(word, $0)
 	if (length(word) > 2 && index($0, word))
 		far = 1
-	if (far <= limit)
-		near[++count] = sprintf("%03d %s", far, $0)
+	if (far > length(word) / 3 + 1)
+		next
+	if (count == 0 || far < nearest)
+		count = 0
+	else if (far > nearest)
+		next
+	nearest = far
+	near[++count] = $0
 }
 END {
-	for (i = 1; i <= count && i <= 3; i++) {
-		for (j = i + 1; j <= count; j++)
-			if (near[j] < near[i]) {
-				swap = near[i]
-				near[i] = near[j]
-				near[j] = swap
-			}
-		print substr(near[i], 5)
-	}
+	for (i = 1; i <= count; i++)
+		print near[i]
 }

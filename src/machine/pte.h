@@ -4,9 +4,13 @@
  *
  *   pte_read(ptep)                      value
  *   pte_write(ptep, expected, new)      plain store; expected: what the caller believes to replace
- *   pte_xchg(ptep, expected, new)       value replaced, in one atomic step
+ *   pte_xchg(ptep, new)                 value replaced, in one atomic step
  *   pte_try_cmpxchg(ptep, &old, new)    true when *ptep was old; else old = *ptep
- *   pte_clear_bits(ptep, expected, mask) value before, in one atomic step
+ *   pte_clear_bits(ptep, mask)          value before, in one atomic step
+ *
+ * pte_read is an acquire load: what a reader finds behind a table entry is ordered by the address
+ * dependency in the kernel, and a race detector knows none. pte_xchg and pte_clear_bits count what
+ * they return as what their caller believes to have replaced.
  *
  * ptep points into a page-table frame, linked or not. These are macros because a site is named by
  * the function they stand in.
@@ -23,7 +27,7 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 #define pte_read(ptep)                                    \
 	({                                                \
 		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
-		__atomic_load_n(ptep, __ATOMIC_RELAXED);  \
+		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);  \
 	})
 #define pte_write(ptep, expected, new)                                              \
 	({                                                                          \
@@ -33,12 +37,12 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);                    \
 		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN);           \
 	})
-#define pte_xchg(ptep, expected, new)                                               \
+#define pte_xchg(ptep, new)                                                         \
 	({                                                                          \
 		u64 *ptep_ = (ptep), replaced_, new_ = (new);                       \
 		KERN_POINT(ptep_, "xchg(" #ptep ")");                               \
 		replaced_ = __atomic_exchange_n(ptep_, new_, __ATOMIC_SEQ_CST);     \
-		pte_changed(ptep_, replaced_, new_, expected, PTE_XCHG);            \
+		pte_changed(ptep_, replaced_, new_, replaced_, PTE_XCHG);           \
 		replaced_;                                                          \
 	})
 #define pte_try_cmpxchg(ptep, old, new)                                             \
@@ -52,12 +56,12 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG); \
 		done_;                                                              \
 	})
-#define pte_clear_bits(ptep, expected, mask)                                        \
+#define pte_clear_bits(ptep, mask)                                                  \
 	({                                                                          \
 		u64 *ptep_ = (ptep), replaced_, mask_ = (mask);                     \
 		KERN_POINT(ptep_, "fetch_and(" #ptep ")");                          \
 		replaced_ = __atomic_fetch_and(ptep_, ~mask_, __ATOMIC_SEQ_CST);    \
-		pte_changed(ptep_, replaced_, replaced_ & ~mask_, expected, PTE_CLEAR_BITS); \
+		pte_changed(ptep_, replaced_, replaced_ & ~mask_, replaced_, PTE_CLEAR_BITS); \
 		replaced_;                                                          \
 	})
 

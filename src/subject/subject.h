@@ -52,6 +52,8 @@ enum retry_reason {
 
 /* Context: no task; machine and host are reset and mapped. Creates the VM, its slots and vCPUs. */
 void subject_create(const struct subject_config *config);
+/* Context: no task. Forgets a VM whose memory the resets of kern and machine are about to take. */
+void subject_reset(void);
 /*
  * Context: no task. Frees everything the VM holds. Call after a schedule that ended well; a schedule
  * that was abandoned is cleaned up by the resets alone.

@@ -144,7 +144,7 @@ struct target {
 #define TARGET(id)                                                                        \
 	static const struct target target_##id;                                           \
 	static const struct target *const target_ptr_##id                                 \
-		__attribute__((section("targets"), used, retain)) = &target_##id;         \
+		__attribute__((section("targets"), used)) = &target_##id;         \
 	static const struct target target_##id
 
 u32 targets_count(void);

@@ -9,6 +9,8 @@
 #include "base/types.h"
 #include "sched/sched.h"
 
+#include <backend/types.h>
+
 /* Just before an access to @addr: asks the live map, then the scheduler. About a nanosecond. */
 void fiber_point(struct sched_site *site, const volatile void *addr);
 

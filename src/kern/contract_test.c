@@ -1,0 +1,359 @@
+/*
+ * Every verb of the contract once, and what each promises. A body that is missing or differs in
+ * signature does not compile. Asserts stand outside the tasks: a failed one jumps to the main stack.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kern/fiber/fiber_kern.h"
+#include "kern/kern.h"
+
+static u64 seen_events[EVENT_COUNT];
+
+void event_sink(const struct event *event)
+{
+	seen_events[event->id]++;
+}
+
+/* Round robin, one point each: as much interleaving as there can be. */
+static u32 next_round(void *ctx, const struct sched_stop *stop)
+{
+	u64 later;
+
+	sched_grant(1);
+	later = stop->task == TASK_NONE ? stop->runnable
+					: stop->runnable & ~(BIT_ULL(stop->task + 1) - 1);
+	return (u32)__builtin_ctzll(later ? later : stop->runnable);
+}
+
+static u64 answer;
+
+static u64 value_answer(void *ctx, const struct sched_stop *stop, u64 bound)
+{
+	return answer % bound;
+}
+
+static struct shared {
+	u64 number, count, refs;
+	u64 *pointer;
+	u64 pointee;
+	spinlock_t spin;
+	rwlock_t rw;
+	struct mutex mutex;
+	struct rw_semaphore sem;
+	struct srcu_struct srcu;
+	u32 inside, inside_max, readers, readers_max;
+	bool flag[8];
+} *shared;
+
+static enum kern_outcome run(u32 nr_tasks, void (*body)(u32 task))
+{
+	static const struct sched_driver driver = { .next = next_round, .value = value_answer };
+
+	kern_reset();
+	shared = kern_alloc(sizeof(*shared));
+	spin_lock_init_class(&shared->spin, LOCK_test);
+	rwlock_init_class(&shared->rw, LOCK_test);
+	mutex_init_class(&shared->mutex, LOCK_test);
+	init_rwsem_class(&shared->sem, LOCK_test);
+	srcu_init_class(&shared->srcu, LOCK_test);
+	event_context.interest = ~0ull;
+	for (u32 i = 0; i < EVENT_COUNT; i++)
+		seen_events[i] = 0;
+	kern_set_driver(&driver);
+	return kern_run_tasks(nr_tasks, body, 10000);
+}
+
+static void body_atomics(u32 task)
+{
+	u64 old = 10;
+
+	kern_op_begin(0);
+	shared->flag[0] = READ_ONCE(shared->number) == 0;
+	WRITE_ONCE(shared->number, 5);
+	smp_mb();
+	smp_rmb();
+	smp_wmb();
+	shared->flag[1] = smp_load_acquire(&shared->number) == 5;
+	smp_store_release(&shared->number, 6);
+	smp_store_mb(shared->number, 7);
+	shared->flag[2] = xchg(&shared->number, 8) == 7;
+	shared->flag[3] = !try_cmpxchg64(&shared->number, &old, 9) && old == 8;
+	shared->flag[4] = try_cmpxchg64(&shared->number, &old, 9);
+	old = fetch_add(&shared->count, 3);
+	old += fetch_or(&shared->count, 4);
+	old += fetch_and(&shared->count, 6);
+	shared->flag[5] = old == 0 + 3 + 7 && shared->count == 6;
+	shared->flag[6] = !inc_not_zero(&shared->refs);
+	shared->refs = 1;
+	shared->flag[6] &= inc_not_zero(&shared->refs);
+	shared->flag[6] &= !dec_and_test(&shared->refs);
+	shared->flag[6] &= dec_and_test(&shared->refs);
+	rcu_assign_pointer(shared->pointer, &shared->pointee);
+	rcu_read_lock();
+	shared->flag[7] = rcu_dereference(shared->pointer) == &shared->pointee;
+	shared->flag[7] &= rcu_read_lock_held();
+	rcu_read_unlock();
+	kern_op_end(0);
+}
+
+static void atomics_do_what_their_names_say(void **state)
+{
+	assert_int_equal(run(1, body_atomics), KERN_DONE);
+	for (u32 i = 0; i < ARRAY_SIZE(shared->flag); i++)
+		assert_true(shared->flag[i]);
+}
+
+static void enter(void)
+{
+	shared->inside++;
+	if (shared->inside > shared->inside_max)
+		shared->inside_max = shared->inside;
+}
+
+static void body_exclusive(u32 task)
+{
+	kern_op_begin(0);
+	for (u32 i = 0; i < 4; i++) {
+		spin_lock(&shared->spin);
+		enter();
+		WRITE_ONCE(shared->number, task);
+		lockdep_assert_held(&shared->spin);
+		shared->inside--;
+		spin_unlock(&shared->spin);
+		mutex_lock(&shared->mutex);
+		enter();
+		WRITE_ONCE(shared->count, task);
+		shared->inside--;
+		mutex_unlock(&shared->mutex);
+		write_lock(&shared->rw);
+		lockdep_assert_held_write(&shared->rw);
+		write_unlock(&shared->rw);
+		down_write(&shared->sem);
+		up_write(&shared->sem);
+	}
+}
+
+static void body_spin(u32 task)
+{
+	kern_op_begin(0);
+	for (u32 i = 0; i < 4; i++) {
+		spin_lock(&shared->spin);
+		enter();
+		WRITE_ONCE(shared->number, task);
+		shared->inside--;
+		spin_unlock(&shared->spin);
+	}
+}
+
+static void a_lock_lets_one_in(void **state)
+{
+	assert_int_equal(run(3, body_spin), KERN_DONE);
+	assert_int_equal(shared->inside_max, 1);
+	assert_int_equal(run(3, body_exclusive), KERN_DONE);
+	assert_int_equal(seen_events[EVENT_lock_acquired], seen_events[EVENT_lock_released]);
+	assert_int_equal(seen_events[EVENT_lock_acquired], 3 * 4 * 4);
+	assert_int_equal(seen_events[EVENT_warned], 0);
+}
+
+static void body_shared(u32 task)
+{
+	kern_op_begin(0);
+	if (task == 2) {
+		for (u32 i = 0; i < 3; i++) /* the readers come first */
+			WRITE_ONCE(shared->count, i);
+		write_lock(&shared->rw);
+		shared->flag[0] |= shared->readers != 0;
+		WRITE_ONCE(shared->number, 1);
+		write_unlock(&shared->rw);
+		return;
+	}
+	down_read(&shared->sem);
+	read_lock(&shared->rw);
+	lockdep_assert_held_read(&shared->rw);
+	lockdep_assert_held_either(&shared->rw);
+	if (++shared->readers > shared->readers_max)
+		shared->readers_max = shared->readers;
+	WRITE_ONCE(shared->number, 2);
+	WRITE_ONCE(shared->number, 3);
+	if (rwlock_needbreak(&shared->rw))
+		shared->flag[1] = true;
+	shared->readers--;
+	read_unlock(&shared->rw);
+	up_read(&shared->sem);
+}
+
+static void readers_share_and_see_a_waiting_writer(void **state)
+{
+	assert_int_equal(run(3, body_shared), KERN_DONE);
+	assert_int_equal(shared->readers_max, 2);
+	assert_false(shared->flag[0]);
+	assert_true(shared->flag[1]);
+}
+
+static void body_yield(u32 task)
+{
+	kern_op_begin(0);
+	if (task == 0) {
+		write_lock(&shared->rw);
+		while (!rwlock_needbreak(&shared->rw))
+			WRITE_ONCE(shared->number, 1);
+		if (need_resched())
+			shared->flag[1] = true;
+		cond_resched_rwlock_write(&shared->rw);
+		shared->flag[2] = shared->flag[0];
+		write_unlock(&shared->rw);
+		cond_resched();
+		return;
+	}
+	read_lock(&shared->rw);
+	shared->flag[0] = true;
+	read_unlock(&shared->rw);
+	read_lock(&shared->rw);
+	cond_resched_rwlock_read(&shared->rw);
+	read_unlock(&shared->rw);
+}
+
+static void a_yield_lets_the_waiter_in(void **state)
+{
+	answer = 1;
+	assert_int_equal(run(2, body_yield), KERN_DONE);
+	answer = 0;
+	assert_true(shared->flag[1]);
+	assert_true(shared->flag[2]);
+	assert_int_equal(seen_events[EVENT_slept_in_atomic], 0);
+}
+
+static void body_sleepy(u32 task)
+{
+	int idx;
+
+	kern_op_begin(0);
+	idx = srcu_read_lock(&shared->srcu);
+	might_sleep();
+	srcu_read_unlock(&shared->srcu, idx);
+	rcu_read_lock();
+	might_sleep();
+	rcu_read_unlock();
+	spin_lock(&shared->spin);
+	mutex_lock(&shared->mutex);
+	mutex_unlock(&shared->mutex);
+	spin_unlock(&shared->spin);
+}
+
+static void sleeping_in_atomic_context_is_told(void **state)
+{
+	assert_int_equal(run(1, body_sleepy), KERN_DONE);
+	assert_int_equal(seen_events[EVENT_slept_in_atomic], 2);
+}
+
+static void body_abba(u32 task)
+{
+	kern_op_begin(0);
+	if (task == 0) {
+		mutex_lock(&shared->mutex);
+		down_write(&shared->sem);
+	} else {
+		down_write(&shared->sem);
+		mutex_lock(&shared->mutex);
+	}
+}
+
+static void a_deadlock_names_its_tasks(void **state)
+{
+	assert_int_equal(run(2, body_abba), KERN_STUCK);
+	assert_int_equal(seen_events[EVENT_task_stuck], 2);
+	assert_int_equal(seen_events[EVENT_deadlocked], 1);
+}
+
+static void body_dead(u32 task)
+{
+	u64 *object = kern_alloc(sizeof(*object));
+
+	kern_op_begin(0);
+	shared->flag[0] = current_task() == 0;
+	kern_free(object);
+	WRITE_ONCE(*object, 1);
+	shared->flag[1] = true;
+}
+
+static void a_verb_on_freed_memory_ends_the_schedule(void **state)
+{
+	assert_int_equal(run(1, body_dead), KERN_ABANDONED);
+	assert_int_equal(seen_events[EVENT_dead_access], 1);
+	assert_true(shared->flag[0]);
+	assert_false(shared->flag[1]);
+}
+
+static void body_await(u32 task)
+{
+	u64 seen = 0;
+
+	kern_op_begin(0);
+	if (task == 0) {
+		await_change(&shared->number, &seen, sizeof(seen));
+		shared->flag[0] = shared->number == 3;
+	} else {
+		WRITE_ONCE(shared->count, 1);
+		WRITE_ONCE(shared->number, 3);
+	}
+	shared->flag[1] |= WARN_ON(task == 1);
+	shared->flag[2] |= KVM_BUG_ON(task == 7);
+}
+
+static void awaiting_and_warning(void **state)
+{
+	assert_int_equal(run(2, body_await), KERN_DONE);
+	assert_true(shared->flag[0]);
+	assert_true(shared->flag[1]);
+	assert_false(shared->flag[2]);
+	assert_int_equal(seen_events[EVENT_warned], 1);
+}
+
+static void memory_is_named_and_reused_in_a_fixed_order(void **state)
+{
+	u64 *first, *second;
+	u64 id;
+
+	kern_reset();
+	first = kern_alloc(100);
+	id = kern_object_id(first);
+	assert_int_equal(id >> 16, 1);
+	assert_int_equal(kern_object_id((char *)first + 70), id + 70);
+	kern_free(first);
+	assert_int_equal(kern_objects_live(), 0);
+	second = kern_alloc(90);
+	assert_ptr_equal(first, second);
+	assert_int_equal(kern_object_id(second) >> 16, 2);
+	assert_int_equal(kern_object_id(&id), 0);
+	first = kern_page_alloc(true);
+	second = kern_page_alloc(false);
+	assert_int_equal(kern_page_nr(first), 1);
+	assert_int_equal(kern_page_nr(second + PT_ENTRIES - 1), 2);
+	assert_ptr_equal(kern_page_address(2), second);
+	kern_page_free(first);
+	assert_ptr_equal(kern_page_alloc(true), first);
+	assert_int_equal(kern_pages_used(), 2);
+	kern_reset();
+	assert_int_equal(kern_pages_used(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(atomics_do_what_their_names_say),
+		cmocka_unit_test(a_lock_lets_one_in),
+		cmocka_unit_test(readers_share_and_see_a_waiting_writer),
+		cmocka_unit_test(a_yield_lets_the_waiter_in),
+		cmocka_unit_test(sleeping_in_atomic_context_is_told),
+		cmocka_unit_test(a_deadlock_names_its_tasks),
+		cmocka_unit_test(a_verb_on_freed_memory_ends_the_schedule),
+		cmocka_unit_test(awaiting_and_warning),
+		cmocka_unit_test(memory_is_named_and_reused_in_a_fixed_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,205 @@
+/*
+ * The live map, objects and pages. One arena, filled from the bottom; freed objects are kept by size
+ * and reused last in, first out; freed pages likewise. Everything here is a function of the order of
+ * calls alone, never of addresses.
+ */
+#include "kern/kern.h"
+#include "kern/fiber/memory.h"
+
+void __asan_poison_memory_region(const volatile void *addr, size_t size);
+void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
+void __tsan_acquire(void *token);
+void __tsan_release(void *token);
+
+#define SIZE_CLASSES 64u /* of 64 bytes each */
+#define PAGE_GRANULES_ \
+	((sizeof(u64) * PT_ENTRIES + MEMORY_GRANULE - 1) / MEMORY_GRANULE)
+_Static_assert(sizeof(u64) * PT_ENTRIES % MEMORY_GRANULE == 0, "a page is a whole number of granules");
+
+u8 memory_arena[MEMORY_BYTES] __attribute__((aligned(4096)));
+u8 memory_live[MEMORY_BYTES / MEMORY_GRANULE];
+
+static struct {
+	u32 top; /* first granule of the object half never used */
+	u32 objects_live, serial;
+	u32 free_list[SIZE_CLASSES + 1]; /* by granules; 0: empty, else granule + 1 */
+	u32 pages_used;
+	u32 nr_free_pages;
+	u16 free_pages[KERN_PAGES_MAX];
+} memory;
+
+/* Per granule: serial of the allocation, its first granule, its size, and the next free object. */
+static struct {
+	u32 serial, first, granules, next_free;
+} granule_info[OBJECT_BYTES / MEMORY_GRANULE];
+
+/* For the race detector: what the last owner did happens before what the next one does. */
+static void hand_over(void *memory_start)
+{
+	if (CONFIG_TSAN)
+		__tsan_release(memory_start);
+}
+
+static void take_over(void *memory_start)
+{
+	if (CONFIG_TSAN)
+		__tsan_acquire(memory_start);
+}
+
+static void *granule_address(u32 granule)
+{
+	return memory_arena + (size_t)granule * MEMORY_GRANULE;
+}
+
+static void mark(u32 granule, u32 granules, bool live)
+{
+	for (u32 i = 0; i < granules; i++)
+		memory_live[granule + i] = live;
+	if (!CONFIG_ASAN)
+		return;
+	if (live)
+		__asan_unpoison_memory_region(granule_address(granule), granules * MEMORY_GRANULE);
+	else
+		__asan_poison_memory_region(granule_address(granule), granules * MEMORY_GRANULE);
+}
+
+static void zero(u32 granule, u32 granules)
+{
+	u64 *word = granule_address(granule);
+
+	for (u32 i = 0; i < granules * MEMORY_GRANULE / sizeof(u64); i++) {
+		word[i] = 0;
+		__asm__ volatile("" ::: "memory"); /* stays a loop: memset would be watched */
+	}
+}
+
+void *kern_alloc(size_t size)
+{
+	u32 granules = (u32)((size + MEMORY_GRANULE - 1) / MEMORY_GRANULE), granule;
+
+	ASSERT(size);
+	if (granules <= SIZE_CLASSES && memory.free_list[granules]) {
+		granule = memory.free_list[granules] - 1;
+		memory.free_list[granules] = granule_info[granule].next_free;
+	} else {
+		granule = memory.top;
+		memory.top += granules;
+		ASSERT(memory.top <= OBJECT_BYTES / MEMORY_GRANULE);
+	}
+	memory.serial++;
+	memory.objects_live++;
+	for (u32 i = 0; i < granules; i++) {
+		granule_info[granule + i].serial = memory.serial;
+		granule_info[granule + i].first = granule;
+	}
+	granule_info[granule].granules = granules;
+	take_over(granule_address(granule));
+	mark(granule, granules, true);
+	zero(granule, granules);
+	return granule_address(granule);
+}
+
+void kern_free(void *ptr)
+{
+	u32 granule, granules;
+
+	if (!ptr)
+		return;
+	granule = (u32)(((u8 *)ptr - memory_arena) / MEMORY_GRANULE);
+	ASSERT(granule < memory.top && memory_live[granule] && granule_info[granule].first == granule);
+	granules = granule_info[granule].granules;
+	mark(granule, granules, false);
+	memory.objects_live--;
+	if (granules <= SIZE_CLASSES) {
+		granule_info[granule].next_free = memory.free_list[granules];
+		memory.free_list[granules] = granule + 1;
+	}
+	hand_over(ptr);
+}
+
+u32 kern_objects_live(void)
+{
+	return memory.objects_live;
+}
+
+static u32 page_granule(pfn_t pfn)
+{
+	return (u32)(OBJECT_BYTES / MEMORY_GRANULE + pfn * PAGE_GRANULES_);
+}
+
+u64 *kern_page_address(pfn_t pfn)
+{
+	ASSERT(pfn && pfn < KERN_PAGES_MAX);
+	return granule_address(page_granule(pfn));
+}
+
+u64 *kern_page_alloc(bool zeroed)
+{
+	pfn_t pfn;
+
+	if (memory.nr_free_pages)
+		pfn = memory.free_pages[--memory.nr_free_pages];
+	else
+		pfn = ++memory.pages_used;
+	ASSERT(pfn < KERN_PAGES_MAX);
+	take_over(kern_page_address(pfn));
+	mark(page_granule(pfn), PAGE_GRANULES_, true);
+	if (zeroed)
+		zero(page_granule(pfn), PAGE_GRANULES_);
+	return kern_page_address(pfn);
+}
+
+void kern_page_free(u64 *page)
+{
+	pfn_t pfn = kern_page_nr(page);
+
+	ASSERT(pfn && memory_live[page_granule(pfn)]);
+	mark(page_granule(pfn), PAGE_GRANULES_, false);
+	memory.free_pages[memory.nr_free_pages++] = (u16)pfn;
+	hand_over(page);
+}
+
+pfn_t kern_page_nr(const volatile void *addr)
+{
+	size_t offset = (size_t)((const volatile u8 *)addr - memory_arena);
+
+	if (offset < OBJECT_BYTES || offset >= MEMORY_BYTES)
+		return 0;
+	return (offset - OBJECT_BYTES) / (PAGE_GRANULES_ * MEMORY_GRANULE);
+}
+
+u32 kern_pages_used(void)
+{
+	return memory.pages_used;
+}
+
+u64 kern_object_id(const volatile void *addr)
+{
+	size_t offset = (size_t)((const volatile u8 *)addr - memory_arena);
+	u32 granule;
+
+	if (offset >= MEMORY_BYTES)
+		return 0;
+	if (offset >= OBJECT_BYTES)
+		return BIT_ULL(40) | kern_page_nr(addr) << 16 |
+		       (offset - OBJECT_BYTES) % (PAGE_GRANULES_ * MEMORY_GRANULE);
+	granule = (u32)(offset / MEMORY_GRANULE);
+	if (granule >= memory.top)
+		return 0;
+	return (u64)granule_info[granule].serial << 16 |
+	       (offset - (size_t)granule_info[granule].first * MEMORY_GRANULE);
+}
+
+void memory_reset(void)
+{
+	mark(0, memory.top, false);
+	for (u32 pfn = 1; pfn <= memory.pages_used; pfn++)
+		mark(page_granule(pfn), PAGE_GRANULES_, false);
+	for (u32 i = 0; i <= SIZE_CLASSES; i++)
+		memory.free_list[i] = 0;
+	memory.top = 0;
+	memory.objects_live = 0;
+	memory.serial = 0;
+	memory.pages_used = 0;
+	memory.nr_free_pages = 0;
+}

@@ -1,0 +1,105 @@
+/*
+ * The point of every verb, tasks, and the environment's answers.
+ */
+#include "kern/kern.h"
+#include "kern/fiber/fiber_kern.h"
+#include "kern/fiber/memory.h"
+#include "kern/fiber/held.h"
+
+static const struct sched_driver *driver;
+static bool op_ends_armed;
+
+static __cold void dead_access(const volatile void *addr)
+{
+	event(dead_access, .object = kern_object_id(addr));
+	/* Whoever judges the event may have ended the schedule; if not, going on would be undefined. */
+	sched_abandon();
+}
+
+void fiber_point(struct sched_site *site, const volatile void *addr)
+{
+	sched_point(site, addr);
+	/* After the switch: what the task was about to touch may be gone by now. */
+	if (unlikely(memory_dead(addr)))
+		dead_access(addr);
+}
+
+void fiber_await(struct sched_site *site, const volatile void *addr, const void *seen, u32 size)
+{
+	sched_await(site, addr, seen, size);
+	if (unlikely(memory_dead(addr)))
+		dead_access(addr);
+}
+
+bool fiber_need_resched(struct sched_site *site)
+{
+	return sched_value(site, NULL, 2);
+}
+
+void fiber_cond_resched(struct sched_site *site)
+{
+	fiber_might_sleep();
+	sched_point(site, NULL);
+}
+
+u32 current_task(void)
+{
+	return event_context.task;
+}
+
+void kern_set_driver(const struct sched_driver *new_driver)
+{
+	driver = new_driver;
+}
+
+void kern_arm_op_ends(bool armed)
+{
+	op_ends_armed = armed;
+}
+
+void kern_op_begin(u32 nth)
+{
+	sched_op_begin(nth);
+}
+
+void kern_op_end(u32 nth)
+{
+	sched_op_end(op_ends_armed);
+}
+
+/* Says of every task that is left what it waits for, then that the schedule is stuck. */
+static void report_stuck(void)
+{
+	for (u64 left = sched.live; left; left &= left - 1) {
+		u32 task = (u32)__builtin_ctzll(left);
+		const struct fiber_lock *lock = held_waits_for(task);
+
+		event(task_stuck, .stuck_task = task,
+		      .lock_class = lock ? lock->class : LOCK_CLASS_COUNT,
+		      .lock = lock ? kern_object_id(lock) : 0,
+		      .holder = lock ? held_by(lock) : ~0ull);
+	}
+	event(deadlocked, .tasks = sched.live);
+}
+
+enum kern_outcome kern_run_tasks(u32 nr_tasks, void (*body)(u32 task), u64 points_max)
+{
+	ASSERT(driver);
+	switch (sched_run(driver, nr_tasks, body, points_max)) {
+	case SCHED_DONE:
+		return KERN_DONE;
+	case SCHED_STUCK:
+		report_stuck();
+		return KERN_STUCK;
+	case SCHED_UNFINISHED:
+		return KERN_UNFINISHED;
+	default:
+		return KERN_ABANDONED;
+	}
+}
+
+void kern_reset(void)
+{
+	memory_reset();
+	held_reset();
+}

@@ -1,0 +1,105 @@
+/*
+ * Table entries as the MMU reads and makes them: hardware bits of EPT plus KVM's software bits.
+ *
+ * An empty entry is SHADOW_NONPRESENT_VALUE, not 0. "Present" is KVM's bit 11, not R|W|X. The write
+ * state of a leaf is one of W/mmu-w/host-w = 111, 011 (write-protected), 001, 000: W implies
+ * MMU-writable implies host-writable.
+ */
+#ifndef MMU_SPTE_H
+#define MMU_SPTE_H
+
+#include "base/types.h"
+#include "machine/inspect.h"
+
+#define SPTE_MMU_PRESENT_MASK BIT_ULL(11)
+#define SPTE_TDP_AD_SHIFT 52
+#define SPTE_TDP_AD_MASK (3ull << SPTE_TDP_AD_SHIFT)
+#define SPTE_TDP_AD_ENABLED (0ull << SPTE_TDP_AD_SHIFT)
+#define SPTE_TDP_AD_DISABLED (1ull << SPTE_TDP_AD_SHIFT)
+#define EPT_SPTE_HOST_WRITABLE BIT_ULL(57)
+#define EPT_SPTE_MMU_WRITABLE BIT_ULL(58)
+#define SHADOW_NONPRESENT_VALUE BIT_ULL(63)
+/* Owned by one task until it writes something else. Bit positions do not depend on the geometry. */
+#define FROZEN_SPTE (SHADOW_NONPRESENT_VALUE | 0x5a0ull)
+
+static inline bool is_shadow_present_pte(u64 spte)
+{
+	return spte & SPTE_MMU_PRESENT_MASK;
+}
+
+static inline bool is_frozen_spte(u64 spte)
+{
+	return spte == FROZEN_SPTE;
+}
+
+static inline bool is_last_spte(u64 spte, u32 level)
+{
+	return level == PT_LEVEL_4K || (spte & PTE_PS);
+}
+
+static inline pfn_t spte_to_pfn(u64 spte)
+{
+	return pte_pfn(spte);
+}
+
+static inline bool is_writable_pte(u64 spte)
+{
+	return spte & PTE_W;
+}
+
+static inline bool is_mmu_writable_spte(u64 spte)
+{
+	return spte & EPT_SPTE_MMU_WRITABLE;
+}
+
+static inline bool is_host_writable_spte(u64 spte)
+{
+	return spte & EPT_SPTE_HOST_WRITABLE;
+}
+
+static inline bool spte_ad_enabled(u64 spte)
+{
+	return (spte & SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED;
+}
+
+static inline bool is_access_allowed(enum access access, u64 spte)
+{
+	switch (access) {
+	case ACCESS_WRITE:
+		return spte & PTE_W;
+	case ACCESS_EXEC:
+		return spte & PTE_X;
+	default:
+		return spte & PTE_R;
+	}
+}
+
+/*
+ * Return: whether somebody without mmu_lock may change @spte under the caller's hands, so that it
+ * must be replaced in one atomic step: W may be set (write-protected but MMU-writable), access
+ * tracking may come or go (A/D disabled), or the CPU may set D. A alone does not count: losing an
+ * update of A is allowed. Mirrors spte_needs_atomic_update.
+ */
+bool spte_needs_atomic_update(u64 spte);
+
+/* What a new leaf is made of. */
+struct spte_args {
+	pfn_t pfn;
+	u32 level;
+	bool host_writable; /* the host maps the page writable */
+};
+
+/*
+ * Return: the value of a leaf for a fault. W, MMU-writable and D come together; the caller holds
+ * mmu_lock. Mirrors make_spte without prefetch, dirty logging and write tracking, none of which
+ * exists here yet.
+ */
+u64 make_spte(const struct spte_args *args);
+
+/* Return: the value that links the page table in frame @table. Mirrors make_nonleaf_spte. */
+u64 make_nonleaf_spte(pfn_t table);
+
+/* Return: false when a leaf breaks W => MMU-writable => host-writable. */
+bool spte_writable_invariants_hold(u64 spte);
+
+#endif
