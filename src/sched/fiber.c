@@ -53,8 +53,12 @@ void fiber_rebuild(u32 nr)
 	if (CONFIG_ASAN)
 		__asan_unpoison_memory_region(fiber->stack, SCHED_STACK_BYTES);
 	if (CONFIG_TSAN) {
-		if (fiber->tsan)
+		if (fiber->tsan) {
+			/* What it did before it was left happens before all that main does now. */
+			__tsan_switch_to_fiber(fiber->tsan, TSAN_NO_SYNC);
+			__tsan_switch_to_fiber(fibers[FIBER_MAIN].tsan, 0);
 			__tsan_destroy_fiber(fiber->tsan);
+		}
 		fiber->tsan = __tsan_create_fiber(0);
 	}
 	fiber->fake = NULL;
