@@ -12,7 +12,7 @@ extern u8 memory_arena[MEMORY_BYTES];
 extern u8 memory_live[MEMORY_BYTES / MEMORY_GRANULE];
 
 /* Return: true when @addr lies in the arena and nobody owns it now. */
-static inline bool memory_dead(const volatile void *addr)
+__attribute__((always_inline)) static inline bool memory_dead(const volatile void *addr)
 {
 	size_t offset = (size_t)((const volatile u8 *)addr - memory_arena);
 

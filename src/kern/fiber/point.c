@@ -5,6 +5,7 @@
 #include "kern/fiber/fiber_kern.h"
 #include "kern/fiber/memory.h"
 #include "kern/fiber/held.h"
+#include "kern/fiber/instrument.h"
 
 static const struct sched_driver *driver;
 static bool op_ends_armed;
@@ -16,7 +17,7 @@ static __cold void dead_access(const volatile void *addr)
 	sched_abandon();
 }
 
-void fiber_point(struct sched_site *site, const volatile void *addr)
+UNINSTRUMENTED void fiber_point(struct sched_site *site, const volatile void *addr)
 {
 	sched_point(site, addr);
 	/* After the switch: what the task was about to touch may be gone by now. */
