@@ -9,7 +9,7 @@
 
 #define HVA_MAX 0x1000u
 
-/* A host PTE: 0 is none; a migration entry keeps its pfn but maps nothing. */
+/* A host PTE: 0 is none; a migration entry keeps pfn and other bits but is not present. */
 #define HOST_PTE_PRESENT BIT_ULL(0)
 #define HOST_PTE_WRITE BIT_ULL(1)
 #define HOST_PTE_YOUNG BIT_ULL(5)
@@ -34,7 +34,10 @@ static inline pfn_t host_pte_pfn(u64 pte)
 
 /* The PTE of @hva as memory holds it; 0 when there is no table or @hva is out of range. */
 u64 inspect_host_pte(hva_t hva);
-/* References to @pfn that the host itself accounts for: PTEs, migration entries and sharers. */
+/*
+ * References to @pfn that the host itself accounts for: PTEs, migration entries and sharers. Walks
+ * all tables; true only while no operation of the host is under way.
+ */
 u64 inspect_host_references(pfn_t pfn);
 
 #endif

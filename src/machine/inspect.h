@@ -46,29 +46,40 @@ static inline bool pte_hw_table(u64 pte, u32 level)
 struct tlb_view {
 	gfn_t gfn;
 	pfn_t root, pfn;
-	u64 filled_at;
+	u64 filled_at; /* event clock: events up to this time came before the fill */
 	u32 level;
 	u32 access; /* mask of BIT(enum access): what needs no further walk */
 };
 
 u32 inspect_nr_vcpus(void);
+/* Entries of @vcpu's TLB, whatever their root; 0 when there is no such vCPU. */
 u32 inspect_nr_tlb(u32 vcpu);
+/* @nth: below inspect_nr_tlb(); entries stand in the order of their fills, oldest first. */
 struct tlb_view inspect_tlb(u32 vcpu, u32 nth);
 /*
  * Whether entries of @vcpu tagged @root can still be used: the root is loaded, and the vCPU is not
  * outside guest mode with a flush pending.
  */
 bool inspect_tlb_usable(u32 vcpu, pfn_t root);
+/*
+ * Whether @vcpu executes guest code: from vcpu_entered to vcpu_left. A vCPU that has announced
+ * guest mode but not tested its requests yet is outside: it will find them.
+ */
 bool inspect_in_guest_mode(u32 vcpu);
+/* The root that @vcpu has loaded, 0: none. */
+pfn_t inspect_vcpu_root(u32 vcpu);
 
 /* Frames: a pfn that was never handed out has generation 0 and count 0. */
 u64 inspect_frame_count(pfn_t pfn);
 u32 inspect_frame_generation(pfn_t pfn);
 /* Return: whether the frame is allocated, and as what. */
 bool inspect_frame_is(pfn_t pfn, enum frame_kind kind);
-/* Entry @index of the table in frame @table, as memory holds it. */
+/* Entry @index of the table in frame @table, as memory holds it; 0 when that is no page table. */
 u64 inspect_table_entry(pfn_t table, u32 index);
-/* Frames handed out so far: pfns 1 .. this. */
+/*
+ * Pages handed out so far in this schedule: pfns 1 .. this. Page tables of the host are among them;
+ * they are no frames, and have count and generation 0.
+ */
 u32 inspect_nr_frames(void);
 
 #endif

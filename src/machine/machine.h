@@ -19,24 +19,41 @@
 
 /*
  * One record for each pfn. refcount: users of the page; the last put frees it. Page-table frames of
- * the guest have one user and are not host pages.
+ * the guest have one user and are not host pages. A record of an earlier epoch counts as all zero.
  */
 struct frame {
-	u64 refcount; /* by verbs only */
+	u64 refcount; /* by verbs only, once others can reach the frame */
+	u64 epoch; /* machine_reset() that the record is valid for */
 	u32 generation; /* how often the pfn was handed out in this schedule */
-	u32 kind; /* enum frame_kind, see inspect.h */
+	u16 kind; /* enum frame_kind, see inspect.h */
+	bool allocated; /* not derived from refcount: a subject may put once too often */
 };
 
-/* Context: no task. Puts the machine into its state after power-on: no frames, no vCPUs. */
+/*
+ * Puts the machine into its state after power-on: no frames, no vCPUs. Costs the same however
+ * much the last schedule has used. Context: no task; before or after kern_reset(), which takes the
+ * pages.
+ */
 void machine_reset(void);
 
-/* Return: a frame with refcount 1 and zeroed words, emits frame_allocated. No point. */
+/*
+ * Return: a frame with refcount 1; the words of a page table are zeroed, what a host page contains
+ * is not modelled. Emits frame_allocated. No point; any context, also set-up.
+ */
 pfn_t frame_alloc(enum frame_kind kind);
-/* Frees a frame whose only user is the caller (page tables). Emits frame_freed. No point. */
+/*
+ * Frees a frame whose only user is the caller (page tables). Emits frame_freed. A frame that is
+ * free already is warned of and left alone. No point; any context, also take-down.
+ */
 void frame_free(pfn_t pfn);
+/*
+ * Sets the number of users of a frame that nobody else can reach yet. No point. Context: set-up, or
+ * the task that has just allocated the frame.
+ */
+void frame_set_users(pfn_t pfn, u64 users);
 /* Takes a further reference. Context: the caller holds one, or a lock that keeps one in place. */
 void frame_get(pfn_t pfn);
-/* Drops a reference; the last one frees the frame. */
+/* Drops a reference; the last one frees the frame (warned of if it is free already). */
 void frame_put(pfn_t pfn);
 /* Users of the frame now; a READ_ONCE point. */
 u64 frame_count(pfn_t pfn);
@@ -63,22 +80,26 @@ struct tlb_entry {
 	gfn_t gfn; /* aligned to its level */
 	pfn_t root; /* tag: the root it was filled under */
 	pfn_t pfn;
-	u64 filled_at; /* event clock */
+	u64 filled_at; /* event clock: events up to this time came before the fill */
 	u8 level;
-	u8 access; /* mask of BIT(enum access); write only if D was set (or A/D off) at the fill */
+	u8 access; /* mask of BIT(enum access); write only if D was set at the fill */
 };
 
 struct vcpu {
 	u64 mode; /* enum vcpu_mode, by verbs only */
 	u64 requests; /* mask of BIT_ULL(enum vcpu_request), by verbs only */
 	u32 id;
+	bool running; /* between vcpu_entered and vcpu_left; the vCPU's own task writes it */
 	pfn_t root; /* loaded root, 0: none. Written by the vCPU's own task only */
 	u8 root_level;
 	u8 nr_tlb;
 	struct tlb_entry tlb[TLB_ENTRIES_MAX];
 };
 
-/* Context: no task. Return: vCPU number @id, outside guest mode, without a root. */
+/*
+ * Context: no task; ids are created in ascending order from 0. Return: vCPU number @id, outside
+ * guest mode, without a root or requests, its TLB empty.
+ */
 struct vcpu *vcpu_create(u32 id);
 /* Return: vCPU @id, NULL when there is none. No point. */
 struct vcpu *machine_vcpu(u32 id);
@@ -91,7 +112,10 @@ u32 machine_nr_vcpus(void);
 void vcpu_load_root(struct vcpu *vcpu, pfn_t root, u32 level);
 /* Drops every TLB entry. Context: the vCPU's own task, outside guest mode. Emits tlb_flushed. */
 void vcpu_flush_tlb(struct vcpu *vcpu);
-/* A violation exit drops what the TLB holds for that page. Emits tlb_dropped when there was one. */
+/*
+ * A violation exit drops what the TLB holds for that page under the loaded root. Context: the
+ * vCPU's own task. Emits tlb_dropped when there was something.
+ */
 void vcpu_drop_gfn(struct vcpu *vcpu, gfn_t gfn);
 
 /*
@@ -102,13 +126,19 @@ void vcpu_drop_gfn(struct vcpu *vcpu, gfn_t gfn);
 bool vcpu_enter(struct vcpu *vcpu);
 /* Leaves guest mode; a sender that waits for it goes on. Emits vcpu_left. */
 void vcpu_leave(struct vcpu *vcpu);
-/* Return: whether @request was pending; it is not any more. Context: the vCPU's own task. */
+/*
+ * Return: whether @request was pending; it is not any more. Context: the vCPU's own task, which
+ * must serve a flush before its next point: entries count as usable again. Mirrors
+ * kvm_check_request.
+ */
 bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request request);
 
 /*
- * Posts @request to every vCPU, interrupts those in guest mode and waits until they have left it.
- * On return every vCPU is outside guest mode or has served the request. Emits request_sent for each.
+ * Posts @request to every vCPU, interrupts those in guest mode and waits until they have left it. A
+ * guest notices the interrupt between two accesses. On return every vCPU is outside guest mode or
+ * has served the request. Emits request_sent for each.
  * Context: any, spinning (allowed under mmu_lock). The caller must not be in guest mode.
+ * Mirrors kvm_make_all_cpus_request with KVM_REQUEST_WAIT. Pairs with vcpu_enter(), vcpu_leave().
  */
 void machine_request_all(enum vcpu_request request);
 
@@ -119,7 +149,10 @@ enum guest_result { GUEST_DONE, GUEST_VIOLATION };
 /*
  * One guest access: TLB, else a walk from the loaded root with A assists on the way and A/D assists
  * at the leaf, then a TLB fill. Emits tlb_filled and guest_accessed. A violation changes nothing
- * beyond A bits. Context: in guest mode; a point for each table read and each assist.
+ * beyond A bits. A gfn that the root does not reach is a violation. A/D bits are always on.
+ * A full TLB drops its oldest entry (tlb_dropped); one of the same root, gfn and level is replaced
+ * without an event of its own. Context: in guest mode, the vCPU's own task; a point for each table
+ * read and each assist, none for a hit in the TLB.
  */
 enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access);
 

@@ -1,0 +1,178 @@
+/*
+ * get_user_pages: from a host address to a page that cannot be freed under the caller's hands. The
+ * reference is taken under the PTL, while the PTE still owns one: taken later, the page could be
+ * somebody else's by then (lifetime notices).
+ */
+#include "host/host_internal.h"
+
+enum gup_step { GUP_STEP_OK, GUP_STEP_AGAIN, GUP_STEP_FAULT };
+
+struct gup {
+	hva_t hva;
+	bool write;
+	pfn_t pfn;
+	bool writable;
+};
+
+static bool pte_allows(u64 pte, bool write)
+{
+	return write ? host_pte_writable(pte) : host_pte_present(pte);
+}
+
+/* Context: PTL. */
+static void gup_take(struct gup *gup, u64 pte)
+{
+	gup->pfn = host_pte_pfn(pte);
+	gup->writable = host_pte_writable(pte);
+	frame_get(gup->pfn);
+}
+
+/* Return: false when the PTE does not do as it stands. Mirrors get_user_pages_fast_only. */
+static bool gup_fast(struct gup *gup)
+{
+	/* Races with the creation of the table; the slow path waits for that. */
+	struct host_table *table = host_table_lockless(gup->hva);
+	bool allowed;
+	u64 *ptep, pte;
+
+	if (!table)
+		return false;
+	ptep = host_ptep(table, gup->hva);
+	spin_lock(&table->ptl);
+	pte = READ_ONCE(*ptep);
+	allowed = pte_allows(pte, gup->write);
+	if (allowed)
+		gup_take(gup, pte);
+	spin_unlock(&table->ptl);
+	return allowed;
+}
+
+/* An anonymous page for an empty PTE: an upgrade. Context: PTL. Mirrors do_anonymous_page. */
+static u64 gup_map_new(struct gup *gup, u64 *ptep)
+{
+	u64 bits = HOST_PTE_PRESENT | HOST_PTE_WRITE | HOST_PTE_YOUNG, pte;
+
+	if (gup->write)
+		bits |= HOST_PTE_DIRTY;
+	pte = host_mk_pte(frame_alloc(FRAME_HOST_PAGE), bits);
+	host_pte_write(gup->hva, ptep, 0, pte);
+	return pte;
+}
+
+/* A page that nobody else maps is made writable in place: an upgrade. Mirrors wp_page_reuse. */
+static u64 gup_reuse(struct gup *gup, u64 *ptep, u64 pte)
+{
+	u64 new = pte | HOST_PTE_WRITE | HOST_PTE_YOUNG | HOST_PTE_DIRTY;
+
+	host_pte_write(gup->hva, ptep, pte, new);
+	return new;
+}
+
+/*
+ * Gives the process a page of its own instead of the shared one behind @pte. Context: mmap_lock for
+ * reading, no PTL, a reference on the old page (which keeps its pfn from coming back as another
+ * page's, so that equal PTEs mean an unchanged mapping). Mirrors wp_page_copy.
+ */
+static void gup_copy(struct gup *gup, struct host_table *table, u64 pte)
+{
+	u64 *ptep = host_ptep(table, gup->hva), now;
+	pfn_t copy = frame_alloc(FRAME_HOST_PAGE);
+	u64 owned = host_mk_pte(copy, pte & ((1ull << HOST_PTE_PFN_SHIFT) - 1)) | HOST_PTE_WRITE |
+		    HOST_PTE_YOUNG | HOST_PTE_DIRTY;
+
+	host_notify_start(gup->hva, gup->hva + 1);
+	spin_lock(&table->ptl);
+	/*
+	 * Races with migration and with a reuse, neither of which takes mmap_lock for writing. To
+	 * replace a page that has become ours alone is waste; to replace another would lose it.
+	 */
+	now = READ_ONCE(*ptep);
+	if (now == pte)
+		host_pte_write(gup->hva, ptep, pte, owned);
+	spin_unlock(&table->ptl);
+	host_notify_end(gup->hva, gup->hva + 1);
+	/* The PTE's reference on the page it does not map any more, or the copy's only one. */
+	frame_put(now == pte ? host_pte_pfn(pte) : copy);
+}
+
+/*
+ * Under the PTL: makes the PTE what the caller wants, as far as that needs no notification.
+ * Return: the PTE as it stands now.
+ */
+static u64 gup_upgrade(struct gup *gup, u64 *ptep)
+{
+	u64 pte = READ_ONCE(*ptep);
+
+	if (!pte)
+		return gup_map_new(gup, ptep);
+	if (!host_pte_present(pte) || pte_allows(pte, gup->write))
+		return pte;
+	return host_sharers(host_pte_pfn(pte)) ? pte : gup_reuse(gup, ptep, pte);
+}
+
+/* Context: mmap_lock for reading. Return: the PTE that was met. Mirrors handle_mm_fault. */
+static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table, u64 *met)
+{
+	u64 pte;
+
+	spin_lock(&table->ptl);
+	pte = gup_upgrade(gup, host_ptep(table, gup->hva));
+	*met = pte;
+	if (pte_allows(pte, gup->write)) {
+		gup_take(gup, pte);
+		spin_unlock(&table->ptl);
+		return GUP_STEP_OK;
+	}
+	if (host_pte_migration(pte)) {
+		spin_unlock(&table->ptl);
+		return GUP_STEP_AGAIN;
+	}
+	frame_get(host_pte_pfn(pte));
+	spin_unlock(&table->ptl);
+	gup_copy(gup, table, pte);
+	frame_put(host_pte_pfn(pte));
+	return GUP_STEP_AGAIN;
+}
+
+/* Mirrors get_user_pages_unlocked. */
+static enum gup_step gup_slow(struct gup *gup)
+{
+	struct host_table *table;
+	enum gup_step end = GUP_STEP_FAULT;
+	u64 met = 0;
+
+	down_read(&host.mm->mmap_lock);
+	table = host.tables[gup->hva / PT_ENTRIES];
+	if (host_vma_holds(gup->hva))
+		end = gup_fault_in(gup, table, &met);
+	up_read(&host.mm->mmap_lock);
+	/* The page moves: wait without any lock until its entry is another one. */
+	if (end == GUP_STEP_AGAIN && host_pte_migration(met))
+		await_change(host_ptep(table, gup->hva), &met, sizeof(met));
+	return end;
+}
+
+enum gup_result host_get_user_page(hva_t hva, bool write, pfn_t *pfn, bool *writable)
+{
+	struct gup gup = { .hva = hva, .write = write };
+	enum gup_step end;
+
+	if (hva >= HVA_MAX)
+		return GUP_FAULT;
+	if (!gup_fast(&gup)) {
+		/* Each turn more means that a migration has ended or the page was copied. */
+		do {
+			end = gup_slow(&gup);
+		} while (end == GUP_STEP_AGAIN);
+		if (end == GUP_STEP_FAULT)
+			return GUP_FAULT;
+	}
+	*pfn = gup.pfn;
+	*writable = gup.writable;
+	return GUP_OK;
+}
+
+void host_put_page(pfn_t pfn)
+{
+	frame_put(pfn);
+}

@@ -1,0 +1,77 @@
+/*
+ * Page frames. A frame is a page of the environment with a user count; its memory is taken and
+ * given back by kern_page_alloc() and kern_page_free(), which also order the old owner before the
+ * new one for the race detector: every plain access below stands between the two.
+ */
+#include "machine/machine_internal.h"
+
+struct machine_state machine;
+
+void machine_reset(void)
+{
+	machine.epoch++;
+	machine.nr_vcpus = 0;
+}
+
+static struct frame *frame_at(pfn_t pfn)
+{
+	ASSERT(pfn && pfn < KERN_PAGES_MAX);
+	return &machine.frames[pfn];
+}
+
+pfn_t frame_alloc(enum frame_kind kind)
+{
+	pfn_t pfn = kern_page_nr(kern_page_alloc(kind == FRAME_PAGE_TABLE));
+	struct frame *frame = frame_at(pfn);
+
+	if (frame->epoch != machine.epoch) {
+		frame->epoch = machine.epoch;
+		frame->generation = 0;
+	}
+	frame->refcount = 1;
+	frame->generation++;
+	frame->kind = (u16)kind;
+	frame->allocated = true;
+	event(frame_allocated, .pfn = pfn, .generation = frame->generation, .kind = kind);
+	return pfn;
+}
+
+/* The last user is gone: the pfn may be handed out again by the very next allocation. */
+static void frame_release(pfn_t pfn)
+{
+	struct frame *frame = frame_at(pfn);
+
+	if (KVM_BUG_ON(frame->epoch != machine.epoch || !frame->allocated))
+		return;
+	frame->allocated = false;
+	event(frame_freed, .pfn = pfn, .generation = frame->generation, .kind = frame->kind);
+	kern_page_free(frame_words(pfn));
+}
+
+void frame_free(pfn_t pfn)
+{
+	frame_at(pfn)->refcount = 0;
+	frame_release(pfn);
+}
+
+void frame_set_users(pfn_t pfn, u64 users)
+{
+	frame_at(pfn)->refcount = users;
+}
+
+void frame_get(pfn_t pfn)
+{
+	fetch_add(&frame_at(pfn)->refcount, 1);
+}
+
+void frame_put(pfn_t pfn)
+{
+	/* One step: two users that put at once must not both, nor neither, find themselves last. */
+	if (dec_and_test(&frame_at(pfn)->refcount))
+		frame_release(pfn);
+}
+
+u64 frame_count(pfn_t pfn)
+{
+	return READ_ONCE(frame_at(pfn)->refcount);
+}

@@ -1,0 +1,116 @@
+/*
+ * The walker: what hardware does between a guest's access and the page. It holds no lock and knows
+ * none. Every entry is read once, and whatever depends on that value being still there (setting A
+ * or D) is one atomic step that fails if anything in the entry has changed; the walk then starts
+ * over. So D never lands in an entry that was zapped, write-protected or redirected meanwhile.
+ */
+#include "machine/machine_internal.h"
+
+struct walk {
+	struct vcpu *vcpu;
+	gfn_t gfn;
+	enum access access;
+	u32 level;
+	pfn_t table; /* of that level */
+	u64 rights; /* R, W, X granted by all levels so far */
+};
+
+enum step { STEP_DOWN, STEP_DONE, STEP_VIOLATION, STEP_AGAIN };
+
+static const u64 right_for[ACCESS_COUNT] = { PTE_R, PTE_W, PTE_X };
+_Static_assert(PTE_R == 1 << ACCESS_READ && PTE_W == 1 << ACCESS_WRITE && PTE_X == 1 << ACCESS_EXEC,
+	       "the mask of a TLB entry has the bits of a table entry");
+
+static void guest_accessed(const struct walk *walk, const struct tlb_entry *entry, bool from_tlb)
+{
+	event(guest_accessed, .vcpu = walk->vcpu->id, .gfn = walk->gfn,
+	      .pfn = entry->pfn + (walk->gfn - entry->gfn), .access = walk->access,
+	      .from_tlb = from_tlb);
+}
+
+static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
+{
+	pfn_t child = pte_pfn(pte);
+
+	/*
+	 * Races with whoever unlinks the child. An A bit put into an entry that names no table any
+	 * more would change a value that its new owner believes to know: spte_change notices.
+	 */
+	if (!(pte & PTE_A) && !pte_assist(ptep, pte, PTE_A))
+		return STEP_AGAIN;
+	if (KVM_BUG_ON(!child || child >= KERN_PAGES_MAX))
+		return STEP_VIOLATION;
+	walk->rights &= pte;
+	walk->table = child;
+	walk->level--;
+	return STEP_DOWN;
+}
+
+static enum step step_leaf(struct walk *walk, u64 *ptep, u64 pte)
+{
+	u64 wanted = walk->access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A;
+	struct tlb_entry entry = { .root = walk->vcpu->root, .level = (u8)walk->level };
+
+	walk->rights &= pte;
+	if (!(walk->rights & right_for[walk->access]))
+		return STEP_VIOLATION;
+	/*
+	 * Races with zaps, write protection and changes of the page. A D bit set on the strength of
+	 * the old value would be a write to a page that the guest has lost: stale_mapping notices.
+	 */
+	if ((pte & wanted) != wanted && !pte_assist(ptep, pte, wanted))
+		return STEP_AGAIN;
+	pte |= wanted;
+	/* Without D a later write must come back here, to set it. */
+	entry.access = (u8)(walk->rights & (pte & PTE_D ? PTE_RWX : PTE_R | PTE_X));
+	entry.gfn = walk->gfn & ~(PT_PAGES(walk->level) - 1);
+	entry.pfn = pte_pfn(pte);
+	tlb_fill(walk->vcpu, entry);
+	guest_accessed(walk, &entry, false);
+	return STEP_DONE;
+}
+
+static enum step step(struct walk *walk)
+{
+	u64 *ptep = frame_words(walk->table) + PT_INDEX(walk->gfn, walk->level);
+	/* Races with every writer of the entry: from here on only this value counts. */
+	u64 pte = pte_read(ptep);
+
+	if (!pte_hw_present(pte))
+		return STEP_VIOLATION;
+	if (pte_hw_leaf(pte, walk->level))
+		return step_leaf(walk, ptep, pte);
+	return step_down(walk, ptep, pte);
+}
+
+static enum step walk_from_root(struct walk *walk)
+{
+	enum step next;
+
+	walk->level = walk->vcpu->root_level;
+	walk->table = walk->vcpu->root;
+	walk->rights = PTE_RWX;
+	do {
+		next = step(walk);
+	} while (next == STEP_DOWN);
+	return next;
+}
+
+enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access)
+{
+	struct walk walk = { .vcpu = vcpu, .gfn = gfn, .access = access };
+	const struct tlb_entry *hit = tlb_find(vcpu, gfn, access);
+	enum step end;
+
+	if (hit) {
+		guest_accessed(&walk, hit, true);
+		return GUEST_DONE;
+	}
+	if (KVM_BUG_ON(!vcpu->root) || gfn >= PT_PAGES(vcpu->root_level + 1))
+		return GUEST_VIOLATION;
+	/* Each turn more means that somebody else has changed an entry. */
+	do {
+		end = walk_from_root(&walk);
+	} while (end == STEP_AGAIN);
+	return end == STEP_DONE ? GUEST_DONE : GUEST_VIOLATION;
+}
