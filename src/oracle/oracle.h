@@ -2,9 +2,9 @@
  * Oracles: observers that judge a schedule by its events and by the inspect.h headers. They take no
  * lock, make no point, allocate nothing while a schedule runs, and never act on what they judge.
  *
- * oracle.c is the event sink of the whole program: it keeps the shared ghost state up to date and
- * hands each event to the oracles whose interest mask names it, in the order of oracles.def. The
- * first violation of a schedule is its verdict; later events are not judged any more.
+ * oracle.c is the event sink of the whole program: it keeps the ghost state (ghost.h) up to date
+ * and hands each event to the oracles whose interest mask names it, in the order of oracles.def.
+ * The first violation of a schedule is its verdict; later events are not judged any more.
  */
 #ifndef ORACLE_ORACLE_H
 #define ORACLE_ORACLE_H
@@ -45,17 +45,19 @@ struct verdict {
 	enum oracle_id oracle;
 	const char *class; /* id of the invariant (SM4, D1, FR1 ...), or a retry class */
 	const char *sentence; /* the invariant, in words */
-	const struct sched_site *site[2]; /* [0]: where it was found; [1]: the access it races with */
+	/* [0]: where it was found; [1]: the access it races with */
+	const struct sched_site *site[2];
 	u32 task[2]; /* the tasks at these sites, TASK_NONE if there is none */
-	u64 time[2]; /* event clock */
+	u64 time[2]; /* event clock, 0 if there is no such site */
 	char detail[160]; /* the values at hand, one line, model numbers only */
 };
 
 /* What happened, for reports and the reachability table. Cleared by oracle_stats_clear() only. */
 struct oracle_stats {
 	u64 retries[RETRY_CLASS_COUNT];
-	u64 events[EVENT_COUNT];
-	u64 stale_then_flushed; /* TLB entries that a flush removed while a debt on them was open */
+	u64 events[EVENT_COUNT]; /* those that the oracles want to see, whether or not tapped */
+	/* TLB entries that outlived their table entry but were out of use when the flush was due */
+	u64 stale_then_flushed;
 };
 
 struct oracle_config {
@@ -63,31 +65,42 @@ struct oracle_config {
 	u32 forbidden; /* mask of BIT(enum retry_class): legal causes that count as violations */
 };
 
-/* Context: no task, before the world is built. Forgets all ghost state and the last verdict. */
+/*
+ * Forgets all ghost state and the last verdict, and sets the event clock back to 0. Costs the same
+ * however much the last schedule has touched. Context: no task, before the world is built.
+ */
 void oracle_reset(const struct oracle_config *config);
 
 /* The schedule's verdict so far. */
 const struct verdict *oracle_verdict(void);
 
 /*
- * @hook is called in the task's context as soon as a violation is recorded; it may not return (the
- * scheduler is told to abandon the schedule). NULL: nothing is called.
+ * @hook is called as soon as a violation is recorded, in the context of the event that convicts:
+ * inside a task it may end the schedule and not return. Deadlocks and end states are judged when no
+ * task runs (event_context.task is TASK_NONE); it must return then. NULL: nothing is called.
  */
 void oracle_on_violation(void (*hook)(void));
 
 /*
- * Every event is also handed to @tap before it is judged, whatever the oracles want to see; NULL ends
- * that. For traces, hashes and explanations.
+ * Every event is also handed to @tap before it is judged, whatever the oracles want to see; NULL
+ * ends that. For traces, hashes and explanations.
  */
 void oracle_tap(void (*tap)(const struct event *event));
 
 const struct oracle_stats *oracle_stats(void);
 void oracle_stats_clear(void);
 
-/* Hash of the end state that oracles can see: roots, linked entries, TLBs, host PTEs, counters. */
+/*
+ * Hash of the end state that oracles can see: roots, linked entries, TLBs, host PTEs, counters.
+ * Context: no task, the world still stands. Reads every host PTE: too slow for a search.
+ */
 u64 oracle_state_hash(void);
 
-/* Appends "oracle class site / site" as reproducers write it. */
-void verdict_print(struct buf *buf, const struct verdict *verdict);
+/*
+ * Appends "oracle class site / site" as reproducers write it, "none" for no violation. @print_site
+ * appends the text of a site.
+ */
+void verdict_print(struct buf *buf, const struct verdict *verdict,
+		   void (*print_site)(struct buf *buf, const struct sched_site *site));
 
 #endif

@@ -25,31 +25,6 @@ struct subject_config {
 	struct subject_slot slots[SLOTS_MAX];
 };
 
-/* Result of one attempt to resolve a violation (RET_PF_* of KVM, and what user space would see). */
-enum subject_ret {
-	SUBJECT_RETRY, /* try the access again */
-	SUBJECT_FIXED,
-	SUBJECT_SPURIOUS, /* the entry allowed the access already */
-	SUBJECT_EMULATE, /* no memslot: MMIO */
-	SUBJECT_WRITE_PROTECTED,
-	SUBJECT_BAD_ADDRESS, /* the host has no page there: -EFAULT */
-	SUBJECT_RET_COUNT
-};
-
-/* Where an attempt gave up with SUBJECT_RETRY: payload of fault_retried. */
-enum retry_reason {
-	RETRY_BEFORE_GUP, /* lockless test before the translation */
-	RETRY_AFTER_GUP, /* lockless test after it */
-	RETRY_LOCKED, /* test under mmu_lock */
-	RETRY_UNSET_RANGE, /* under mmu_lock: an invalidation is open but has no range yet */
-	RETRY_OBSOLETE_ROOT,
-	RETRY_FROZEN, /* met an entry that somebody else owns */
-	RETRY_LOST_TABLE, /* lost the race to link a table */
-	RETRY_LOST_LEAF, /* lost the race to write the leaf */
-	RETRY_NO_TABLE, /* a table vanished on the way down */
-	RETRY_REASON_COUNT
-};
-
 /* Context: no task; machine and host are reset and mapped. Creates the VM, its slots and vCPUs. */
 void subject_create(const struct subject_config *config);
 /* Context: no task. Forgets a VM whose memory the resets of kern and machine are about to take. */

@@ -35,21 +35,22 @@ extern const char access_letters[ACCESS_COUNT]; /* r w x */
 
 struct op {
 	u8 id; /* enum op_id */
-	u8 access; /* enum access */
-	u64 start, end; /* gfn or hva; end only for ranges */
+	u8 access; /* enum access, 0 for ops that take none */
+	u64 start, end; /* gfn or hva; end only for ranges, else 0 */
 };
 
 struct task_program {
 	u8 kind; /* enum task_kind */
 	u8 vcpu; /* for TASK_VCPU; no two tasks share a vCPU */
-	u8 nr_ops;
+	u8 nr_ops; /* at least 1 */
 	struct op ops[OPS_MAX];
 };
 
+/* Host pages that are mapped from the start. */
 struct map_line {
 	hva_t start, end;
 	u32 order; /* 0: 4K pages; others are refused until huge pages exist */
-	bool read_only;
+	bool read_only; /* mapped read-only, and a write copies */
 };
 
 /* What a program starts from. All numbers are page numbers. */
@@ -65,12 +66,28 @@ struct world {
 };
 #define WORLD_LEVELS_DEFAULT 3
 #define WORLD_POINTS_MAX_DEFAULT 20000
+#define WORLD_GEOMETRY_MIN 3
+#define WORLD_GEOMETRY_MAX 9
+#define WORLD_SEQ_MAX ((1ull << 56) - 1)
+#define WORLD_POINTS_MAX_MAX 1000000
+/*
+ * Pages of the machine that a program may come to use, as program_pages() counts them: room is left
+ * for what is under way in each task.
+ */
+#define PROGRAM_PAGES_MAX 1900
 
 struct program {
 	struct world world;
-	u32 nr_tasks;
+	u32 nr_tasks; /* at least 1 */
 	struct task_program tasks[TASKS_MAX];
 };
+
+/* Return: gfns 0 .. this - 1 are reached by the world's root. */
+u64 world_gfns(const struct world *world);
+/* A world of this build's geometry with nothing in it: no slots, no maps, defaults for the rest. */
+void world_clear(struct world *world, const struct mmu_variant *variant);
+/* Return: an upper bound of the pages that tables, mapped pages and their copies take. */
+u64 program_pages(const struct program *program);
 
 /* --- directives: deviations from the default schedule --- */
 
@@ -94,8 +111,9 @@ struct directive {
 	u32 ordinal; /* points and blocks of the op up to here, from 1; 0 unknown */
 	struct site_ref site; /* AT_SITE */
 	struct site_ref until; /* DO_UNTIL: the other task runs until it has passed this site */
-	u64 answer; /* DO_ANSWER */
+	u64 answer; /* DO_ANSWER: 0 .. ANSWER_MAX; 0 is what is answered without a directive */
 };
+#define ANSWER_MAX 0xffffu
 
 /*
  * Who schedules: a strategy with a seed, or directives over the default schedule. Both may be given
@@ -110,7 +128,7 @@ struct schedule {
 	struct directive directives[DIRECTIVES_MAX];
 };
 
-/* What must come out: oracle "none" (or "") means no violation. */
+/* What must come out: oracle "none" (or "") means no violation. Texts hold no blanks. */
 struct expectation {
 	char oracle[24], class[16];
 	char site[2][SITE_TEXT_MAX]; /* "" if unknown */
@@ -121,7 +139,7 @@ struct repro {
 	char target[48];
 	enum bug_id bug;
 	struct expectation expect;
-	u32 forbidden; /* mask of BIT(enum retry_class), line "forbid" */
+	u32 forbidden; /* mask of BIT(enum retry_class), lines "forbid"; see forbid_words */
 	char why[512], fix[64];
 	struct program program;
 	struct schedule schedule;
@@ -137,7 +155,8 @@ struct target {
 	u32 tasks_min, tasks_max;
 	u32 ops_min, ops_max; /* a task */
 	u32 vcpus_max; /* tasks that are vCPUs: at least 1 */
-	const char *seeds[8]; /* world lines for the generator to start from; see generate.c */
+	u32 slots_max; /* memslots: at least 1 */
+	u32 pages_min, pages_max; /* a slot: few, so that ops meet */
 	enum bug_id bug; /* canary: armed for ever */
 };
 /* Targets register themselves: TARGET(name) = { ... }; collected through the section "targets". */
@@ -151,7 +170,7 @@ u32 targets_count(void);
 const struct target *target_nth(u32 nth);
 const struct target *target_by_name(const char *name);
 
-/* Draws a program: total, deterministic in (target, seed), legal for the knobs. */
+/* Draws a program: total, deterministic in (target, seed, variant); always program_valid(). */
 void program_generate(struct program *program, const struct target *target, u64 seed,
 		      const struct mmu_variant *variant);
 
@@ -159,16 +178,26 @@ void program_generate(struct program *program, const struct target *target, u64 
 
 #define INPUT_HEADER_BYTES 16
 #define INPUT_RECORD_BYTES 8
+/* Enough for whatever input_encode() writes. */
+#define INPUT_BYTES_MAX 4096
 
 struct input {
 	struct program program;
 	struct schedule schedule; /* strategy by its row number, see strategy_row */
-	u32 strategy_row; /* modulo the number of strategies */
+	u32 strategy_row; /* 0..255, taken modulo the number of strategies by whoever runs it */
 	u32 schedules; /* K, 1..32 */
 };
-/* Every byte string is an input: unknown tags are skipped, a short tail is ignored. */
+/*
+ * Every byte string is an input: unknown tags are skipped, a short tail is ignored, and what would
+ * not be valid is folded into what is or left out. @data may be NULL when @size is 0.
+ */
 void input_decode(struct input *input, const struct target *target, const u8 *data, size_t size);
-/* Return: bytes written (at most @room) such that decoding gives an equal program and schedule. */
+/*
+ * Return: bytes written such that decoding them, for whatever target, gives an equal program and
+ * schedule; 0 when @room is too small. The form knows directives by ordinal only: sites are left
+ * out, and so are directives without an ordinal, beyond the 65535th point, or of the kind DO_UNTIL.
+ * An illegal value of a knob becomes the default one. Context: program_valid() holds.
+ */
 size_t input_encode(const struct input *input, u8 *data, size_t room);
 
 /* --- text form (text.c) --- */
@@ -177,25 +206,61 @@ struct text_error {
 	u32 line, column;
 	char message[240]; /* "expected ..., found ..." */
 };
-/* Return: true, or false with the error filled in and *repro unspecified. */
+/*
+ * Parses @size bytes, which need no NUL at the end. A target is looked up among those of this
+ * binary, if it has any. A text of another geometry parses; program_execute() cannot run it.
+ * Return: true, or false with the error filled in and *repro unspecified.
+ */
 bool repro_parse(struct repro *repro, const char *text, size_t size, struct text_error *error);
-/* Canonical text: parse(print(x)) = x, and print(parse(t)) = t byte for byte for canonical t. */
+/*
+ * Canonical text: parse(print(x)) = x, and print(parse(t)) = t byte for byte for canonical t. Lines
+ * that say the default are left out, except variant and expect.
+ */
 void repro_print(struct buf *buf, const struct repro *repro);
 /* Appends one op, directive or the head of a task as the text writes it (no newline). */
 void op_print(struct buf *buf, const struct op *op);
 void directive_print(struct buf *buf, const struct program *program, const struct directive *directive);
-/* Checks what single lines cannot: limits, overlaps, shared vCPUs, directives of absent ops. */
+/*
+ * Limits, overlaps, shared vCPUs, ops that their task may not issue, gfns and hvas out of range.
+ * Return: true; false with a message and line and column 0. @error may be NULL.
+ */
 bool program_valid(const struct program *program, struct text_error *error);
+/* Whether tasks, ops and answers that @schedule speaks of exist. Otherwise as program_valid(). */
+bool schedule_valid(const struct program *program, const struct schedule *schedule,
+		    struct text_error *error);
+/* "upstream", "default" or K=V,... over the default: into *variant. The error's line is 0. */
+bool variant_parse(struct mmu_variant *variant, const char *text, size_t size,
+		   struct text_error *error);
+void variant_print(struct buf *buf, const struct mmu_variant *variant);
+/* Words of "forbid" lines by bit of the mask. NULL-terminated. */
+extern const char *const forbid_words[];
+/* Return: the word of @words nearest to the @size bytes at @word, NULL when none is near. */
+const char *word_nearest(const char *word, size_t size, const char *const *words, u32 nr_words);
 
 /* --- execution (execute.c) --- */
 
 enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_ABANDONED };
 
 /*
- * Builds the world, runs the tasks to their end, emits quiesced, and takes the world down. The
- * environment's driver and the oracles must be set up before. @inspect, when not NULL, is called
- * between quiescence and take-down.
+ * Takes down what the last program left, builds the world, and runs the tasks. When all have ended
+ * it emits quiesced, calls @inspect (may be NULL) and takes the VM down. A schedule that ends
+ * otherwise stays as it is until the next call.
+ *
+ * The environment's driver and the oracles must be set up before. The event clock starts at 0 here.
+ * Context: no task; program_valid() holds, and the geometry is this build's.
  */
 enum program_outcome program_execute(const struct program *program, void (*inspect)(void));
+
+/* --- the environment, for drivers above the layers (environment.c) --- */
+
+struct sched_driver;
+/* Who schedules the programs to come. Must be set before program_execute(). */
+void program_set_driver(const struct sched_driver *driver);
+/* Ends of ops are stops in the schedules to come. */
+void program_arm_op_ends(bool armed);
+/* Names for addresses that are equal in every build; see kern_object_id(). */
+u64 program_object_id(const volatile void *addr);
+/* Whether memory at @addr may be read: it is outside the arena, or somebody owns it. */
+bool program_memory_live(const volatile void *addr);
 
 #endif

@@ -1,0 +1,167 @@
+/*
+ * Work in a child process, because a sanitizer's report ends the process that makes it. The child's
+ * standard error goes to a file in memory; its first telling line names the death.
+ */
+#include "fuzz/fuzz.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+void *shared_alloc(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT(memory != MAP_FAILED);
+	return memory;
+}
+
+struct child child_start(void (*work)(void *ctx), void *ctx)
+{
+	struct child child;
+
+	child.report_fd = (int)syscall(SYS_memfd_create, "report", 0);
+	ASSERT(child.report_fd >= 0);
+	fflush(stdout);
+	fflush(stderr);
+	child.pid = fork();
+	ASSERT(child.pid >= 0);
+	if (child.pid)
+		return child;
+	/* The parent decides when to end; a terminal would interrupt both. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_DFL);
+	dup2(child.report_fd, STDERR_FILENO);
+	work(ctx);
+	_exit(0);
+}
+
+static void read_report(struct child *child, struct buf *report)
+{
+	char chunk[4096];
+	ssize_t got;
+
+	lseek(child->report_fd, 0, SEEK_SET);
+	while ((got = read(child->report_fd, chunk, sizeof(chunk))) > 0)
+		buf_append(report, chunk, (size_t)got);
+	close(child->report_fd);
+}
+
+/* Copies what names the kind of error, up to the first of @ends, blanks as dashes. */
+static void name_class(char *class, size_t size, const char *text, const char *ends)
+{
+	size_t len = min_u64(strcspn(text, ends), size - 1);
+
+	while (len && text[len - 1] == ' ')
+		len--;
+	for (size_t i = 0; i < len; i++)
+		class[i] = text[i] == ' ' ? '-' : text[i];
+	class[len] = 0;
+}
+
+static bool classify_line(struct death *death, const char *mark)
+{
+	const char *at = strstr(buf_text(&death->report), mark);
+
+	if (!at)
+		return false;
+	snprintf(death->what, sizeof(death->what), "%.*s", (int)strcspn(at, "\n"), at);
+	/* Only the race detector names its errors in more than one word. */
+	name_class(death->class, sizeof(death->class), at + strlen(mark),
+		   strstr(mark, "Thread") ? "(:\n" : " (:\n");
+	return true;
+}
+
+static void classify(struct death *death, int status)
+{
+	static const char *const marks[] = { "ERROR: AddressSanitizer: ",
+					     "WARNING: ThreadSanitizer: ",
+					     "WARNING: MemorySanitizer: ",
+					     "runtime error: ",
+					     "ERROR: ThreadSanitizer: ",
+					     "ERROR: MemorySanitizer: " };
+
+	death->kind = VERDICT_SANITIZER;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FRAMEWORK) {
+		death->kind = VERDICT_FRAMEWORK;
+		snprintf(death->class, sizeof(death->class), "assert");
+		snprintf(death->what, sizeof(death->what), "%.*s",
+			 (int)strcspn(buf_text(&death->report), "\n"), buf_text(&death->report));
+		return;
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(marks); i++)
+		if (classify_line(death, marks[i]))
+			return;
+	if (WIFSIGNALED(status)) {
+		snprintf(death->class, sizeof(death->class), "signal-%d", WTERMSIG(status));
+		snprintf(death->what, sizeof(death->what), "killed by signal %d (%s)",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)));
+		return;
+	}
+	snprintf(death->class, sizeof(death->class), "exit-%d", WEXITSTATUS(status));
+	snprintf(death->what, sizeof(death->what), "ended with code %d", WEXITSTATUS(status));
+}
+
+bool child_ended(struct child *child, bool block, struct death *death)
+{
+	int status, got;
+
+	do
+		got = waitpid(child->pid, &status, block ? 0 : WNOHANG);
+	while (got < 0 && errno == EINTR);
+	if (!got)
+		return false;
+	ASSERT(got == child->pid);
+	*death = (struct death){ .died = !WIFEXITED(status) || WEXITSTATUS(status) };
+	read_report(child, &death->report);
+	if (death->died)
+		classify(death, status);
+	return true;
+}
+
+struct isolated {
+	const struct run_spec *spec;
+	struct run_result *result;
+};
+
+static void run_in_child(void *ctx)
+{
+	const struct isolated *isolated = ctx;
+
+	run_execute(isolated->spec, isolated->result);
+}
+
+void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud)
+{
+	static struct run_result *shared;
+	struct isolated isolated = { .spec = spec };
+	struct child child;
+	struct death death;
+
+	if (!shared)
+		shared = shared_alloc(sizeof(*shared));
+	memset(shared, 0, sizeof(*shared));
+	isolated.result = shared;
+	sites_count(); /* texts are made once, in the parent */
+	child = child_start(run_in_child, &isolated);
+	child_ended(&child, true, &death);
+	*result = *shared;
+	if (death.died) {
+		result->kind = death.kind;
+		memcpy(result->died, death.what, sizeof(result->died));
+		memcpy(result->died_class, death.class, sizeof(result->died_class));
+		if (spec->recording)
+			result->hash = spec->recording->hash;
+	}
+	if (loud)
+		fputs(buf_text(&death.report), stderr);
+	buf_free(&death.report);
+}

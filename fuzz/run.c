@@ -1,0 +1,253 @@
+/*
+ * One execution: sets up oracles, driver and strategy, runs the program, and collects what came out.
+ */
+#include "fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+static struct {
+	const struct run_spec *spec;
+	const struct strategy *strategy;
+	u64 strategy_end; /* points of the schedule at which the strategy is asked again */
+	bool directed;
+	u64 state_hash;
+	void (*on_violation)(void);
+} run;
+
+static u64 add_capped(u64 a, u64 b)
+{
+	return b > ~a ? ~0ull : a + b;
+}
+
+static u32 ask_strategy(const struct sched_stop *stop)
+{
+	u64 grant = 0;
+	u32 to = run.strategy->next(stop, &grant);
+
+	run.strategy_end = grant ? add_capped(sched_points(), grant) : ~0ull;
+	return to;
+}
+
+/* Directives decide first; in between the strategy, which is asked only where its own grant ends. */
+static u32 next_directed(const struct sched_stop *stop)
+{
+	u64 now = sched_points(), grant;
+	u32 to;
+
+	if (!directives_next(stop, &to)) {
+		if (now >= run.strategy_end || stop->task == TASK_NONE ||
+		    stop->kind == SCHED_AT_BLOCK || !(stop->runnable & BIT_ULL(stop->task)))
+			to = ask_strategy(stop);
+		else
+			to = stop->task;
+		to = directives_veto(stop, to);
+	}
+	grant = run.strategy_end == ~0ull ? ~0ull :
+		run.strategy_end > now    ? run.strategy_end - now :
+					    1;
+	grant = min_u64(grant, directives_grant(to));
+	if (grant != ~0ull)
+		sched_grant(grant);
+	return to;
+}
+
+static u32 driver_next(void *ctx, const struct sched_stop *stop)
+{
+	u64 grant = 0;
+	u32 to;
+
+	if (run.directed) {
+		to = next_directed(stop);
+	} else {
+		to = run.strategy->next(stop, &grant);
+		if (grant)
+			sched_grant(grant);
+	}
+	if (run.spec->recording)
+		record_choice(to);
+	return to;
+}
+
+static u64 driver_value(void *ctx, const struct sched_stop *stop, u64 bound)
+{
+	u64 answer = run.strategy->value(stop, bound);
+
+	if (run.directed && directives_answer(stop, &answer) && answer >= bound)
+		answer = bound - 1;
+	if (run.spec->recording)
+		record_answer(answer);
+	return answer;
+}
+
+static void take_state_hash(void)
+{
+	run.state_hash = oracle_state_hash();
+}
+
+static void abandon(void)
+{
+	if (event_context.task != TASK_NONE)
+		sched_abandon();
+}
+
+void run_on_violation(void (*hook)(void))
+{
+	run.on_violation = hook;
+}
+
+void run_spec_of(struct run_spec *spec, const struct repro *repro)
+{
+	*spec = (struct run_spec){
+		.program = &repro->program,
+		.bug = repro->bug,
+		.forbidden = repro->forbidden,
+		.strategy = strategy_by_name(repro->schedule.strategy),
+		.seed = repro->schedule.seed,
+		.has_first = repro->schedule.has_first,
+		.first = repro->schedule.first,
+		.directives = repro->schedule.directives,
+		.nr_directives = repro->schedule.nr_directives,
+	};
+}
+
+static void set_up(const struct run_spec *spec, struct sched_driver *driver)
+{
+	const struct oracle_config config = { .seq = spec->program->world.seq,
+					      .forbidden = spec->forbidden };
+
+	run.spec = spec;
+	run.strategy = spec->strategy ? spec->strategy : &strategy_rows[STRATEGY_lowest];
+	run.strategy_end = 0;
+	run.state_hash = 0;
+	run.directed = spec->has_first || spec->nr_directives;
+	bug_state.armed = spec->bug;
+	oracle_reset(&config);
+	oracle_on_violation(run.on_violation ? run.on_violation : abandon);
+	*driver = (struct sched_driver){ .next = driver_next, .value = driver_value };
+	if (spec->recording) {
+		driver->record = record_stop;
+		record_begin(spec->recording);
+		oracle_tap(record_event);
+	}
+	if (run.directed) {
+		program_arm_op_ends(directives_need_op_ends(spec));
+		directives_begin(spec);
+	}
+	program_set_driver(driver);
+	run.strategy->begin(spec->seed);
+}
+
+static void take_down(const struct run_spec *spec, struct run_result *result)
+{
+	if (spec->recording) {
+		oracle_tap(NULL);
+		result->hash = spec->recording->hash;
+		result->state_hash = run.state_hash;
+	}
+	if (run.directed) {
+		directives_end(result);
+		program_arm_op_ends(false);
+	}
+	bug_state.armed = BUG_none;
+}
+
+void run_execute(const struct run_spec *spec, struct run_result *result)
+{
+	static struct sched_driver driver;
+	enum program_outcome outcome;
+	const struct verdict *verdict;
+
+	set_up(spec, &driver);
+	outcome = program_execute(spec->program, spec->recording ? take_state_hash : NULL);
+	verdict = oracle_verdict();
+	result->unmet = 0;
+	result->hash = result->state_hash = 0;
+	result->divergence[0] = result->died[0] = result->died_class[0] = 0;
+	result->points = sched_points();
+	result->switches = event_context.switches;
+	if (verdict->violated) {
+		result->kind = VERDICT_VIOLATION;
+		result->verdict = *verdict;
+	} else {
+		result->kind = outcome == PROGRAM_DONE ? VERDICT_NONE : VERDICT_UNFINISHED;
+	}
+	take_down(spec, result);
+}
+
+static void set_text(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from);
+}
+
+void result_expectation(struct expectation *expect, const struct run_result *result)
+{
+	const struct verdict *verdict = &result->verdict;
+
+	*expect = (struct expectation){ .oracle = "none" };
+	switch (result->kind) {
+	case VERDICT_NONE:
+		return;
+	case VERDICT_UNFINISHED:
+		set_text(expect->oracle, sizeof(expect->oracle), "unfinished");
+		return;
+	case VERDICT_SANITIZER:
+	case VERDICT_FRAMEWORK:
+		set_text(expect->oracle, sizeof(expect->oracle),
+			 result->kind == VERDICT_SANITIZER ? "sanitizer" : "framework");
+		set_text(expect->class, sizeof(expect->class), result->died_class);
+		return;
+	case VERDICT_VIOLATION:
+		break;
+	}
+	set_text(expect->oracle, sizeof(expect->oracle), oracle_rows[verdict->oracle].name);
+	set_text(expect->class, sizeof(expect->class), verdict->class);
+	for (u32 i = 0; i < 2; i++)
+		if (verdict->site[i])
+			set_text(expect->site[i], sizeof(expect->site[i]),
+				 site_text(verdict->site[i]));
+}
+
+bool expectation_met(const struct expectation *expected, const struct expectation *actual)
+{
+	const char *oracle = expected->oracle[0] ? expected->oracle : "none";
+
+	if (strcmp(oracle, actual->oracle))
+		return false;
+	if (expected->class[0] && strcmp(expected->class, actual->class))
+		return false;
+	for (u32 i = 0; i < 2; i++)
+		if (expected->site[i][0] && strcmp(expected->site[i], actual->site[i]))
+			return false;
+	return true;
+}
+
+void expectation_print(struct buf *buf, const struct expectation *expect)
+{
+	buf_printf(buf, "%s", expect->oracle[0] ? expect->oracle : "none");
+	if (expect->class[0])
+		buf_printf(buf, " %s", expect->class);
+	if (expect->site[0][0])
+		buf_printf(buf, "  %s", expect->site[0]);
+	if (expect->site[1][0])
+		buf_printf(buf, " / %s", expect->site[1]);
+}
+
+int result_exit_code(const struct run_result *result)
+{
+	switch (result->kind) {
+	case VERDICT_NONE:
+		return EXIT_EXPECTED;
+	case VERDICT_UNFINISHED:
+		return EXIT_UNFINISHED;
+	case VERDICT_SANITIZER:
+		return EXIT_SANITIZER;
+	case VERDICT_FRAMEWORK:
+		return EXIT_FRAMEWORK;
+	case VERDICT_VIOLATION:
+		break;
+	}
+	return result->verdict.oracle == ORACLE_progress ? EXIT_NO_PROGRESS : EXIT_SAFETY;
+}

@@ -1,0 +1,37 @@
+/*
+ * Every task in turn. The number of points that each may pass is drawn for the schedule, and once
+ * more for the first turn, so that the same quantum meets different places.
+ */
+#include "base/prng.h"
+#include "fuzz/strategy/strategy.h"
+
+static struct {
+	struct prng prng;
+	u64 quantum, first_turn;
+	u32 yes; /* of 8 answers, how many are not the default */
+} robin;
+
+void strategy_round_robin_begin(u64 seed)
+{
+	robin.prng = prng_seeded(seed);
+	robin.quantum = 1 + prng_below(&robin.prng, 1u << prng_below(&robin.prng, 7));
+	robin.first_turn = 1 + prng_below(&robin.prng, 64);
+	robin.yes = prng_below(&robin.prng, 4) == 3 ? 4 : 0;
+}
+
+u32 strategy_round_robin_next(const struct sched_stop *stop, u64 *grant)
+{
+	u64 later = stop->runnable;
+
+	*grant = stop->task == TASK_NONE ? robin.first_turn : robin.quantum;
+	if (stop->task != TASK_NONE)
+		later &= ~(BIT_ULL(stop->task + 1) - 1);
+	else
+		later &= ~(BIT_ULL(prng_below(&robin.prng, TASKS_MAX)) - 1);
+	return (u32)__builtin_ctzll(later ? later : stop->runnable);
+}
+
+u64 strategy_round_robin_value(const struct sched_stop *stop, u64 bound)
+{
+	return bound > 1 && prng_below(&robin.prng, 8) < robin.yes;
+}

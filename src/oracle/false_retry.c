@@ -1,0 +1,192 @@
+/*
+ * false_retry: a fault that is told to try again must have been told so for a reason.
+ *
+ *  FR1  Each RETRY has a cause in ghost state at the point where the attempt gives up. What the MMU
+ *       says about its reason only selects the causes that count there:
+ *       under mmu_lock    the page is being invalidated (true), or lies in the union of what is
+ *                         (hull), or an invalidation ended since the snapshot (seq); under the
+ *                         lock all that is settled.
+ *       without the lock  the same, or range and counts were moving during the attempt (race).
+ *       lost, frozen      somebody else changed an entry on the way since the check, or owns it
+ *                         (race).
+ *       obsolete root     the root is invalid (root).
+ *  RC8  Under mmu_lock an open invalidation always has a range.
+ *  SP1  Two SPURIOUS answers to one access in a row, while nobody has changed an entry on the way:
+ *       the walk that failed again should have found what the fault found.
+ *
+ * A cause that is legal but unwanted (oracle_config.forbidden) is a violation of its class's name.
+ */
+#include "oracle/judge.h"
+
+static const char fr1[] = "A fault is told to retry only for a cause that exists.";
+static const char rc8[] = "An open invalidation has a range by the time mmu_lock is released.";
+static const char sp1[] = "An access that the tables allow succeeds after a spurious fault.";
+static const char unwanted[] = "This cause of a retry is legal, but was asked not to occur.";
+
+/* The last spurious attempt of each task; its op tells one access from the next. */
+static struct {
+	u64 ended; /* time, 0: the last attempt was not spurious */
+	gfn_t gfn;
+	u64 access;
+	u32 op;
+} spurious[TASKS_MAX];
+
+void false_retry_reset(void)
+{
+	for (u32 i = 0; i < TASKS_MAX; i++)
+		spurious[i].ended = 0;
+}
+
+/* The cause of a retry, and what it was. */
+struct cause {
+	enum retry_class class;
+	struct ghost_mark mark;
+};
+
+static const struct cause no_cause = { RETRY_CLASS_none, { .task = TASK_NONE } };
+
+static struct cause cause_locked(const struct ghost_fault *fault)
+{
+	const struct ghost_invalidation *open = ghost_invalidating(fault->gfn);
+
+	if (open)
+		return (struct cause){ RETRY_CLASS_true, open->last };
+	if (ghost_in_hull(fault->gfn)) {
+		struct cause hull = { RETRY_CLASS_hull, { .task = TASK_NONE } };
+
+		if (ghost.nr_open)
+			hull.mark = ghost.open[ghost.nr_open - 1].last;
+		return hull;
+	}
+	if (ghost.seq != fault->snapshot_low)
+		return (struct cause){ RETRY_CLASS_seq, ghost.ended };
+	return no_cause;
+}
+
+static struct cause cause_lockless(const struct ghost_fault *fault)
+{
+	struct cause cause = cause_locked(fault);
+
+	if (cause.class != RETRY_CLASS_none)
+		return cause;
+	/* The fields are read one by one: old ones, and halves of new ones, may be among them. */
+	if (ghost.active || ghost.unsettled || ghost.settled > fault->begun) {
+		cause.class = RETRY_CLASS_race;
+		if (ghost.nr_open)
+			cause.mark = ghost.open[ghost.nr_open - 1].last;
+	}
+	return cause;
+}
+
+static struct cause cause_entry(const struct ghost_fault *fault, u32 task, bool may_be_frozen)
+{
+	pfn_t root = inspect_vcpu_root(fault->vcpu);
+	u64 since = max_u64(fault->checked.time, fault->begun);
+	bool frozen;
+	struct ghost_mark mark = ghost_path_changed(root, fault->gfn, since, task, &frozen);
+
+	if (mark.time)
+		return (struct cause){ RETRY_CLASS_race, mark };
+	if (frozen && may_be_frozen)
+		return (struct cause){ RETRY_CLASS_race, ghost_last_change(root, fault->gfn) };
+	return no_cause;
+}
+
+static struct cause cause_root(const struct ghost_fault *fault)
+{
+	struct cause cause = no_cause;
+
+	if (ghost_root(inspect_vcpu_root(fault->vcpu)).invalid)
+		cause.class = RETRY_CLASS_root;
+	return cause;
+}
+
+static struct cause cause_of(const struct event_fault_retried *event)
+{
+	const struct ghost_fault *fault = &ghost_task(event->head.task)->fault;
+
+	switch (event->reason) {
+	case RETRY_BEFORE_GUP:
+	case RETRY_AFTER_GUP:
+		return cause_lockless(fault);
+	case RETRY_LOCKED:
+		return cause_locked(fault);
+	case RETRY_OBSOLETE_ROOT:
+		return cause_root(fault);
+	case RETRY_FROZEN:
+		return cause_entry(fault, event->head.task, true);
+	case RETRY_LOST_TABLE:
+	case RETRY_LOST_LEAF:
+	case RETRY_NO_TABLE:
+		return cause_entry(fault, event->head.task, false);
+	}
+	return no_cause;
+}
+
+static void convict(const struct event_fault_retried *event, const char *class,
+		    const char *sentence, struct ghost_mark against)
+{
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_false_retry,
+		.class = class,
+		.sentence = sentence,
+		.at = ghost_mark(&event->head),
+		.against = against,
+		.values = { { "gfn", event->gfn },
+			    { "reason", event->reason },
+			    { "snapshot", ghost_task(event->head.task)->fault.snapshot },
+			    { "seq", ghost.seq },
+			    { "open", ghost.active } },
+	});
+}
+
+static void fault_retried(const struct event_fault_retried *event)
+{
+	struct cause cause = cause_of(event);
+
+	oracle_count_retry(cause.class);
+	if (event->reason == RETRY_UNSET_RANGE)
+		convict(event, "RC8", rc8, cause.mark);
+	else if (cause.class == RETRY_CLASS_none)
+		convict(event, "FR1", fr1, cause.mark);
+	else if (oracle_forbidden() >> cause.class & 1)
+		convict(event, retry_class_names[cause.class], unwanted, cause.mark);
+}
+
+static void fault_ended(const struct event_fault_ended *event)
+{
+	u32 task = event->head.task;
+	const struct ghost_fault *fault = &ghost_task(task)->fault;
+	u64 before;
+
+	if (task >= TASKS_MAX)
+		return;
+	before = spurious[task].ended;
+	spurious[task].ended = event->ret == SUBJECT_SPURIOUS ? event->head.time : 0;
+	if (!spurious[task].ended)
+		return;
+	if (before && spurious[task].gfn == event->gfn && spurious[task].op == event->head.op &&
+	    spurious[task].access == fault->access &&
+	    !ghost_path_changed(inspect_vcpu_root(fault->vcpu), event->gfn, before, TASK_NONE, NULL)
+		     .time)
+		oracle_convict(&(struct finding){
+			.oracle = ORACLE_false_retry,
+			.class = "SP1",
+			.sentence = sp1,
+			.at = ghost_mark(&event->head),
+			.values = { { "gfn", event->gfn }, { "access", fault->access } },
+		});
+	spurious[task].gfn = event->gfn;
+	spurious[task].op = event->head.op;
+	spurious[task].access = fault->access;
+}
+
+void false_retry_event(const struct event *event)
+{
+	const void *payload = event;
+
+	if (event->id == EVENT_fault_retried)
+		fault_retried(payload);
+	else
+		fault_ended(payload);
+}

@@ -1,0 +1,516 @@
+/*
+ * Building the ghost state. Records of tables and entries belong to a schedule or a table by number
+ * (epoch, birth), so that forgetting them costs nothing.
+ */
+#include "oracle/ghost.h"
+
+#define LEAF_PERMISSIONS (PTE_RWX | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE)
+
+struct ghost ghost;
+
+static struct ghost_table tables[GHOST_FRAMES_MAX];
+static struct ghost_entry entries[GHOST_FRAMES_MAX][PT_ENTRIES];
+
+static const struct ghost_mark nobody = { .task = TASK_NONE };
+
+static void task_reset(struct ghost_task *task)
+{
+	task->locks = 0;
+	task->mmu_locks = 0;
+	task->mmu_exclusive = false;
+	task->unsettled = false;
+	task->ends = 0;
+	task->section = 0;
+	task->mmu_acquired = nobody;
+	task->bracket = GHOST_OUTSIDE;
+	task->fault.active = false;
+	task->fault.checked_section = 0;
+	task->fault.checked = nobody;
+}
+
+void ghost_reset(u64 seq)
+{
+	ghost.epoch++;
+	ghost.sections = 0;
+	ghost.seq = seq;
+	ghost.active = 0;
+	ghost.nr_open = 0;
+	ghost.unsettled = 0;
+	ghost.ends_under_way = 0;
+	ghost.nr_started = 0;
+	ghost.settled = 0;
+	ghost.hull = (struct gfn_range){ ~0ull, 0 };
+	ghost.ended = nobody;
+	for (u32 i = 0; i < ARRAY_SIZE(ghost.tasks); i++)
+		task_reset(&ghost.tasks[i]);
+}
+
+/* --- tables and entries --- */
+
+static struct ghost_table *table_made(pfn_t pfn)
+{
+	struct ghost_table *table = &tables[pfn];
+
+	table->epoch = ghost.epoch;
+	table->birth = ++ghost.births;
+	table->base = 0;
+	table->root = 0;
+	table->level = 0;
+	table->link = GHOST_PRIVATE;
+	return table;
+}
+
+/* Return: the record of @pfn, NULL when it is not followed. */
+static struct ghost_table *table_at(pfn_t pfn)
+{
+	if (!pfn || pfn >= GHOST_FRAMES_MAX)
+		return NULL;
+	return tables[pfn].epoch == ghost.epoch ? &tables[pfn] : table_made(pfn);
+}
+
+const struct ghost_table *ghost_linked_table(pfn_t pfn)
+{
+	if (!pfn || pfn >= GHOST_FRAMES_MAX || tables[pfn].epoch != ghost.epoch)
+		return NULL;
+	return tables[pfn].link == GHOST_PRIVATE ? NULL : &tables[pfn];
+}
+
+const struct ghost_entry *ghost_entry(pfn_t table, u32 index)
+{
+	if (!table || table >= GHOST_FRAMES_MAX || index >= PT_ENTRIES ||
+	    tables[table].epoch != ghost.epoch ||
+	    entries[table][index].birth != tables[table].birth)
+		return NULL;
+	return &entries[table][index];
+}
+
+static struct ghost_entry *entry_touched(pfn_t pfn, u64 index, u64 birth)
+{
+	struct ghost_entry *entry = &entries[pfn][index];
+
+	if (entry->birth != birth) {
+		entry->birth = birth;
+		entry->changed = nobody;
+		entry->installed = nobody;
+	}
+	return entry;
+}
+
+/*
+ * A table became reachable, or is no longer. What stands below it shares its lot: tables may be
+ * filled before they are linked, and are taken away whole.
+ */
+static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghost_link link)
+{
+	struct ghost_table *table;
+
+	if (!inspect_frame_is(pfn, FRAME_PAGE_TABLE))
+		return;
+	table = table_at(pfn);
+	if (!table || table->link == link)
+		return;
+	table->level = (u8)level;
+	table->base = base;
+	table->root = root;
+	table->link = (u8)link;
+	for (u32 i = 0; level > PT_LEVEL_4K && i < PT_ENTRIES; i++) {
+		u64 pte = inspect_table_entry(pfn, i);
+
+		if (ghost_is_table(pte, level))
+			table_linked(pte_pfn(pte), level - 1, base + i * PT_PAGES(level), root,
+				     link);
+	}
+}
+
+static void relink(const struct event_spte_changed *event)
+{
+	const struct ghost_change *change = &ghost.change;
+	bool same =
+		change->was_table && change->is_table && pte_pfn(event->old) == pte_pfn(event->new);
+
+	if (same)
+		return;
+	if (change->was_table)
+		table_linked(pte_pfn(event->old), change->level - 1, change->gfn, change->root,
+			     GHOST_DETACHED);
+	if (change->is_table)
+		table_linked(pte_pfn(event->new), change->level - 1, change->gfn, change->root,
+			     GHOST_LINKED);
+}
+
+static bool installs(const struct event_spte_changed *event)
+{
+	const struct ghost_change *change = &ghost.change;
+
+	if (change->link != GHOST_LINKED || change->by_cpu || !change->is_leaf)
+		return false;
+	return !change->was_leaf || pte_pfn(event->old) != pte_pfn(event->new) ||
+	       (event->new & ~event->old &LEAF_PERMISSIONS);
+}
+
+static void spte_changed(const struct event_spte_changed *event)
+{
+	struct ghost_change *change = &ghost.change;
+	struct ghost_table *table = event->index < PT_ENTRIES ? table_at(event->table) : NULL;
+	u32 level = table ? table->level : 0;
+	struct ghost_entry *entry;
+
+	change->level = level;
+	change->link = table ? table->link : GHOST_PRIVATE;
+	change->root = table ? table->root : 0;
+	change->gfn = level ? table->base + event->index * PT_PAGES(level) : 0;
+	change->by_cpu = event->how == PTE_ASSIST;
+	change->was_mapped = ghost_maps(event->old);
+	change->is_mapped = ghost_maps(event->new);
+	change->was_leaf = level && ghost_is_leaf(event->old, level);
+	change->is_leaf = level && ghost_is_leaf(event->new, level);
+	change->was_table = level && ghost_is_table(event->old, level);
+	change->is_table = level && ghost_is_table(event->new, level);
+	change->installs = installs(event);
+	change->previous = nobody;
+	if (!table)
+		return;
+	entry = entry_touched(event->table, event->index, table->birth);
+	change->previous = entry->changed;
+	entry->changed = ghost_mark(&event->head);
+	if (change->installs)
+		entry->installed = ghost_mark(&event->head);
+	if (change->link == GHOST_LINKED && (change->was_table || change->is_table))
+		relink(event);
+}
+
+static void root_created(const struct event_root_created *event)
+{
+	table_linked(event->root, (u32)event->level, 0, event->root, GHOST_LINKED);
+}
+
+/* --- locks --- */
+
+static void lock_acquired(const struct event_lock_acquired *event)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+
+	task->locks++;
+	if (event->class != LOCK_mmu_lock)
+		return;
+	task->mmu_locks++;
+	task->mmu_exclusive = event->mode == LOCK_EXCLUSIVE;
+	task->section = ++ghost.sections;
+	task->mmu_acquired = ghost_mark(&event->head);
+}
+
+/* The section is over: from here on everybody sees all that it did to the range and the counts. */
+static void settle(struct ghost_task *task, u64 time)
+{
+	task->unsettled = false;
+	ghost.unsettled--;
+	ghost.ends_under_way -= task->ends;
+	task->ends = 0;
+	ghost.settled = time;
+}
+
+static void lock_released(const struct event_lock_released *event)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+
+	if (task->locks)
+		task->locks--;
+	if (event->class != LOCK_mmu_lock || !task->mmu_locks)
+		return;
+	task->mmu_locks--;
+	if (!task->mmu_locks && task->unsettled)
+		settle(task, event->head.time);
+}
+
+/* --- invalidations --- */
+
+/*
+ * An invalidation event comes before the stores it speaks of. Until its section of mmu_lock ends,
+ * somebody without the lock may still read what was there before, or half of the new range.
+ */
+static void unsettle(const struct event *event, bool ends)
+{
+	struct ghost_task *task = ghost_task(event->task);
+
+	if (!task->unsettled) {
+		task->unsettled = true;
+		ghost.unsettled++;
+	}
+	if (ends) {
+		task->ends++;
+		ghost.ends_under_way++;
+	}
+	if (!task->mmu_locks)
+		settle(task, event->time);
+}
+
+/* Return: the last invalidation that @task has opened, NULL if none is kept. */
+static struct ghost_invalidation *open_by(u32 task)
+{
+	for (u32 i = ghost.nr_open; i-- > 0;)
+		if (ghost.open[i].task == task)
+			return &ghost.open[i];
+	return NULL;
+}
+
+static void invalidate_begun(const struct event *event)
+{
+	if (!ghost.active)
+		ghost.hull = (struct gfn_range){ ~0ull, 0 };
+	ghost.active++;
+	if (ghost.nr_open < GHOST_INVALIDATIONS_MAX) {
+		struct ghost_invalidation *open = &ghost.open[ghost.nr_open++];
+
+		open->task = event->task;
+		open->nr_ranges = 0;
+		open->last = ghost_mark(event);
+	}
+	unsettle(event, false);
+}
+
+static void invalidate_range_added(const struct event_invalidate_range_added *event)
+{
+	struct ghost_invalidation *open = open_by(event->head.task);
+
+	ghost.hull.start = min_u64(ghost.hull.start, event->start);
+	ghost.hull.end = max_u64(ghost.hull.end, event->end);
+	unsettle(&event->head, false);
+	if (!open)
+		return;
+	open->last = ghost_mark(&event->head);
+	/* One range a slot; whatever a subject adds beyond that counts towards the hull. */
+	if (open->nr_ranges < SLOTS_MAX)
+		open->ranges[open->nr_ranges++] = (struct gfn_range){ event->start, event->end };
+}
+
+static void invalidate_ended(const struct event *event)
+{
+	struct ghost_invalidation *open = open_by(event->task);
+
+	ghost.seq++;
+	ghost.ended = ghost_mark(event);
+	if (ghost.active)
+		ghost.active--;
+	unsettle(event, true);
+	if (!open)
+		return;
+	ghost.nr_open--;
+	for (; open < &ghost.open[ghost.nr_open]; open++) {
+		const struct ghost_invalidation *next = open + 1;
+
+		open->task = next->task;
+		open->nr_ranges = next->nr_ranges;
+		open->last = next->last;
+		for (u32 i = 0; i < next->nr_ranges; i++)
+			open->ranges[i] = next->ranges[i];
+	}
+}
+
+const struct ghost_invalidation *ghost_invalidating(gfn_t gfn)
+{
+	for (u32 i = 0; i < ghost.nr_open; i++)
+		for (u32 n = 0; n < ghost.open[i].nr_ranges; n++)
+			if (gfn_in(gfn, ghost.open[i].ranges[n].start, ghost.open[i].ranges[n].end))
+				return &ghost.open[i];
+	return NULL;
+}
+
+/* Notifications of one task do not nest. */
+static void notifier_moved(const struct event_notifier_start *event, enum ghost_bracket to)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+
+	ghost.nr_started += (to == GHOST_STARTED) - (task->bracket == GHOST_STARTED);
+	task->bracket = to;
+	task->range.start = event->start;
+	task->range.end = event->end;
+}
+
+/* --- faults --- */
+
+static void fault_begun(const struct event_fault_begun *event)
+{
+	struct ghost_fault *fault = &ghost_task(event->head.task)->fault;
+
+	fault->active = true;
+	fault->translated = false;
+	fault->vcpu = (u32)event->vcpu;
+	fault->gfn = event->gfn;
+	fault->access = event->access;
+	fault->begun = event->head.time;
+	fault->snapshot = ghost.seq;
+	fault->snapshot_low = ghost.seq - ghost.ends_under_way;
+	fault->checked_section = 0;
+	fault->checked = nobody;
+}
+
+static void fault_snapshot(const struct event *event)
+{
+	struct ghost_fault *fault = &ghost_task(event->task)->fault;
+
+	/* One that is taken after the translation proves nothing about it. */
+	if (fault->translated)
+		return;
+	fault->snapshot = ghost.seq;
+	fault->snapshot_low = ghost.seq - ghost.ends_under_way;
+}
+
+static void fault_checked(const struct event_fault_checked *event)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+
+	task->fault.checked_section = task->mmu_locks ? task->section : 0;
+	task->fault.checked_gfn = event->gfn;
+	task->fault.checked = ghost_mark(&event->head);
+}
+
+/* --- dispatch --- */
+
+static void frame_changed_hands(const struct event_frame_allocated *event, bool freed)
+{
+	if (event->kind != FRAME_PAGE_TABLE || !event->pfn || event->pfn >= GHOST_FRAMES_MAX)
+		return;
+	if (freed)
+		tables[event->pfn].epoch = 0;
+	else
+		table_made(event->pfn);
+}
+
+void ghost_event(const struct event *event)
+{
+	const void *payload = event;
+
+	switch (event->id) {
+	case EVENT_lock_acquired:
+		return lock_acquired(payload);
+	case EVENT_lock_released:
+		return lock_released(payload);
+	case EVENT_spte_changed:
+		return spte_changed(payload);
+	case EVENT_frame_allocated:
+		return frame_changed_hands(payload, false);
+	case EVENT_frame_freed:
+		return frame_changed_hands(payload, true);
+	case EVENT_notifier_start:
+		return notifier_moved(payload, GHOST_STARTING);
+	case EVENT_notifier_start_returned:
+		return notifier_moved(payload, GHOST_STARTED);
+	case EVENT_notifier_end:
+		return notifier_moved(payload, GHOST_ENDING);
+	case EVENT_notifier_end_returned:
+		return notifier_moved(payload, GHOST_OUTSIDE);
+	case EVENT_root_created:
+		return root_created(payload);
+	case EVENT_fault_begun:
+		return fault_begun(payload);
+	case EVENT_fault_snapshot:
+		return fault_snapshot(event);
+	case EVENT_fault_translated:
+		ghost_task(event->task)->fault.translated = true;
+		return;
+	case EVENT_fault_checked:
+		return fault_checked(payload);
+	case EVENT_fault_ended:
+		ghost_task(event->task)->fault.active = false;
+		return;
+	case EVENT_invalidate_begun:
+		return invalidate_begun(event);
+	case EVENT_invalidate_range_added:
+		return invalidate_range_added(payload);
+	case EVENT_invalidate_ended:
+		return invalidate_ended(event);
+	}
+}
+
+/* --- the tables as they stand --- */
+
+bool ghost_next_leaf(const struct root_view *root, gfn_t *gfn, gfn_t end, struct ghost_leaf *leaf)
+{
+	end = min_u64(end, PT_PAGES(root->level + 1));
+	while (*gfn < end) {
+		pfn_t table = root->pfn;
+		u32 level = root->level, index = PT_INDEX(*gfn, level);
+		u64 pte = inspect_table_entry(table, index);
+		gfn_t base;
+
+		while (ghost_is_table(pte, level)) {
+			table = pte_pfn(pte);
+			level--;
+			index = PT_INDEX(*gfn, level);
+			pte = inspect_table_entry(table, index);
+		}
+		base = *gfn & ~(PT_PAGES(level) - 1);
+		*gfn = base + PT_PAGES(level);
+		if (!ghost_maps(pte))
+			continue;
+		leaf->table = table;
+		leaf->index = index;
+		leaf->level = level;
+		leaf->gfn = base;
+		leaf->pte = pte;
+		return true;
+	}
+	return false;
+}
+
+struct ghost_mark ghost_leaf_installed(const struct ghost_leaf *leaf)
+{
+	const struct ghost_entry *entry = ghost_entry(leaf->table, leaf->index);
+
+	return entry ? entry->installed : nobody;
+}
+
+struct ghost_mark ghost_path_changed(pfn_t root, gfn_t gfn, u64 since, u32 task, bool *frozen)
+{
+	const struct ghost_table *top = ghost_linked_table(root);
+	struct ghost_mark found = nobody;
+	pfn_t table = root;
+
+	if (frozen)
+		*frozen = false;
+	for (u32 level = top ? top->level : 0; level; level--) {
+		u32 index = PT_INDEX(gfn, level);
+		const struct ghost_entry *entry = ghost_entry(table, index);
+		u64 pte = inspect_table_entry(table, index);
+
+		if (entry && entry->changed.time > since && entry->changed.task != task)
+			found = entry->changed;
+		if (frozen && pte == SPTE_FROZEN)
+			*frozen = true;
+		if (!ghost_is_table(pte, level))
+			break;
+		table = pte_pfn(pte);
+	}
+	return found;
+}
+
+struct ghost_mark ghost_last_change(pfn_t root, gfn_t gfn)
+{
+	const struct ghost_table *top = ghost_linked_table(root);
+	pfn_t table = root;
+	u32 level = top ? top->level : 0;
+	const struct ghost_entry *entry;
+
+	if (!level)
+		return nobody;
+	for (; level > PT_LEVEL_4K; level--) {
+		u64 pte = inspect_table_entry(table, PT_INDEX(gfn, level));
+
+		if (!ghost_is_table(pte, level))
+			break;
+		table = pte_pfn(pte);
+	}
+	entry = ghost_entry(table, PT_INDEX(gfn, level));
+	return entry ? entry->changed : nobody;
+}
+
+struct root_view ghost_root(pfn_t pfn)
+{
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+
+		if (root.pfn == pfn)
+			return root;
+	}
+	return (struct root_view){ .pfn = pfn };
+}

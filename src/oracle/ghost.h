@@ -1,0 +1,215 @@
+/*
+ * Ghost state: what the oracles know of a schedule, built from events alone and never from the
+ * MMU's own counters. oracle.c brings it up to date before any oracle sees the event; oracles only
+ * read it.
+ *
+ * It knows which frames are page tables and where they are linked, who changed each entry last,
+ * which invalidations are open and over which guest frames, and what each task is about: the
+ * mmu_lock section and the fault it is in, and the notification it is in the middle of.
+ */
+#ifndef ORACLE_GHOST_H
+#define ORACLE_GHOST_H
+
+#include "base/event.h"
+#include "base/types.h"
+#include "host/inspect.h"
+#include "machine/inspect.h"
+#include "subject/inspect.h"
+
+#define GHOST_FRAMES_MAX	2048u /* pfns above are not followed */
+#define GHOST_INVALIDATIONS_MAX 64u /* more than that at a time count towards the hull only */
+
+/* Who did something, where and when; time 0: nobody. */
+struct ghost_mark {
+	const struct sched_site *site;
+	u64 time;
+	u32 task;
+};
+
+static inline struct ghost_mark ghost_mark(const struct event *event)
+{
+	return (struct ghost_mark){ event->site, event->time, event->task };
+}
+
+enum ghost_link {
+	GHOST_PRIVATE, /* never reachable from a root so far */
+	GHOST_LINKED,
+	GHOST_DETACHED /* was linked once */
+};
+
+struct ghost_table {
+	u64 epoch; /* schedule that the record belongs to */
+	u64 birth; /* tells apart the tables that one frame holds in turn */
+	gfn_t base; /* first gfn covered; with root and level, unknown while private */
+	pfn_t root;
+	u8 level;
+	u8 link; /* enum ghost_link */
+};
+
+struct ghost_entry {
+	u64 birth; /* of the table that the record belongs to */
+	struct ghost_mark changed; /* last change, by whomever */
+	struct ghost_mark installed; /* last time software made it a leaf or gave it a permission */
+};
+
+/* The spte_changed at hand, decoded once for all oracles. Valid while that event is handled. */
+struct ghost_change {
+	struct ghost_mark previous; /* the change of the same entry before this one */
+	gfn_t gfn; /* first gfn that the entry covers, if linked */
+	pfn_t root; /* if linked */
+	u32 level; /* 0 unless linked or detached */
+	u32 link; /* enum ghost_link of the table */
+	bool was_mapped, is_mapped; /* hardware present or present to KVM */
+	bool was_leaf, is_leaf, was_table, is_table; /* false while the level is unknown */
+	bool by_cpu;
+	bool installs; /* linked; software made a leaf, or gave a leaf a permission */
+};
+
+struct ghost_invalidation {
+	u32 task, nr_ranges;
+	struct gfn_range ranges[SLOTS_MAX];
+	struct ghost_mark last; /* its begin, or the last range added */
+};
+
+/* The current attempt of a task to resolve a violation. */
+struct ghost_fault {
+	bool active; /* between fault_begun and fault_ended */
+	bool translated;
+	u32 vcpu;
+	gfn_t gfn;
+	u64 access;
+	u64 begun; /* time */
+	/*
+	 * Sequence number when the MMU read it for the last time before it translated; when the
+	 * attempt began, if it did not. The low one takes every end that was under way at that
+	 * moment for not yet seen.
+	 */
+	u64 snapshot, snapshot_low;
+	u64 checked_section; /* mmu_lock section of the passed check, 0: none */
+	gfn_t checked_gfn;
+	struct ghost_mark checked;
+};
+
+enum ghost_bracket {
+	GHOST_OUTSIDE,
+	GHOST_STARTING,
+	GHOST_STARTED,
+	GHOST_ENDING
+};
+
+struct ghost_task {
+	u32 locks; /* of any class */
+	u32 mmu_locks; /* mmu_lock: 0 or 1, unless somebody forgot to release */
+	bool mmu_exclusive;
+	bool unsettled; /* invalidation events in this mmu_lock section */
+	u32 ends; /* invalidations ended in this mmu_lock section */
+	u64 section; /* number of the last mmu_lock section entered, from 1 */
+	struct ghost_mark mmu_acquired;
+	u32 bracket; /* enum ghost_bracket: where between notifier_start and _end_returned */
+	struct hva_range range; /* of that notification */
+	struct ghost_fault fault;
+};
+
+extern struct ghost {
+	u64 epoch; /* number of the schedule */
+	u64 births;
+	u64 sections;
+	u64 seq;
+	u32 active; /* invalidations begun and not ended */
+	u32 nr_open; /* of which these are kept */
+	u32 unsettled; /* tasks in an mmu_lock section with invalidation events */
+	u32 ends_under_way; /* ends whose mmu_lock section is still open */
+	u32 nr_started; /* tasks between notifier_start_returned and notifier_end */
+	u64 settled; /* time when the last section with invalidation events ended, 0: never */
+	struct gfn_range hull; /* of all ranges since active was 0; start >= end: empty */
+	struct ghost_mark ended; /* last end */
+	struct ghost_invalidation open[GHOST_INVALIDATIONS_MAX];
+	struct ghost_change change;
+	struct ghost_task tasks[TASKS_MAX + 1]; /* the last one: no task */
+} ghost;
+
+/* Events that the ghost state is built from. */
+#define ghost_interest                                                          \
+	(BIT_ULL(EVENT_lock_acquired) | BIT_ULL(EVENT_lock_released) |          \
+	 BIT_ULL(EVENT_frame_allocated) | BIT_ULL(EVENT_frame_freed) |          \
+	 BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_notifier_start) |          \
+	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_notifier_end) | \
+	 BIT_ULL(EVENT_notifier_end_returned) | BIT_ULL(EVENT_root_created) |   \
+	 BIT_ULL(EVENT_fault_begun) | BIT_ULL(EVENT_fault_snapshot) |           \
+	 BIT_ULL(EVENT_fault_translated) | BIT_ULL(EVENT_fault_checked) |       \
+	 BIT_ULL(EVENT_fault_ended) | BIT_ULL(EVENT_invalidate_begun) |         \
+	 BIT_ULL(EVENT_invalidate_range_added) | BIT_ULL(EVENT_invalidate_ended))
+
+/* @seq: initial sequence number of the world. */
+void ghost_reset(u64 seq);
+void ghost_event(const struct event *event);
+
+/* --- reading it --- */
+
+/* Return: the record of a task; of "no task" for TASK_NONE. */
+static inline struct ghost_task *ghost_task(u32 task)
+{
+	return &ghost.tasks[task < TASKS_MAX ? task : TASKS_MAX];
+}
+
+/* Return: the record of a table that is or was linked in this schedule, else NULL. */
+const struct ghost_table *ghost_linked_table(pfn_t pfn);
+/* Return: what is known of an entry, NULL when it never changed since its table was made. */
+const struct ghost_entry *ghost_entry(pfn_t table, u32 index);
+
+/* Present to hardware, or (access-tracked) to KVM alone: either way it holds on to its frame. */
+static inline bool ghost_maps(u64 pte)
+{
+	return pte & (PTE_RWX | SPTE_SHADOW_PRESENT);
+}
+
+static inline bool ghost_is_leaf(u64 pte, u32 level)
+{
+	return ghost_maps(pte) && (level == PT_LEVEL_4K || (pte & PTE_PS));
+}
+
+static inline bool ghost_is_table(u64 pte, u32 level)
+{
+	return ghost_maps(pte) && level > PT_LEVEL_4K && !(pte & PTE_PS);
+}
+
+/* A leaf in the tables as they stand. */
+struct ghost_leaf {
+	pfn_t table;
+	u32 index, level;
+	gfn_t gfn; /* first one covered */
+	u64 pte;
+};
+
+/*
+ * Finds the first linked leaf at or after *@gfn and below @end, under @root; moves *@gfn behind it.
+ * Return: whether there was one.
+ */
+bool ghost_next_leaf(const struct root_view *root, gfn_t *gfn, gfn_t end, struct ghost_leaf *leaf);
+/* The frame that @leaf maps @gfn to; @gfn is covered by it. */
+static inline pfn_t ghost_leaf_pfn(const struct ghost_leaf *leaf, gfn_t gfn)
+{
+	return pte_pfn(leaf->pte) + (gfn > leaf->gfn ? gfn - leaf->gfn : 0);
+}
+/* Who installed @leaf; time 0 when that was before the schedule. */
+struct ghost_mark ghost_leaf_installed(const struct ghost_leaf *leaf);
+/*
+ * Return: the last change, after @since and by another task than @task, of an entry on the way from
+ * @root to @gfn, as the way is now; time 0 if there is none. @frozen, unless NULL: whether an entry
+ * on it is FROZEN.
+ */
+struct ghost_mark ghost_path_changed(pfn_t root, gfn_t gfn, u64 since, u32 task, bool *frozen);
+/* The last change of the lowest entry on that way; time 0 if there is none. */
+struct ghost_mark ghost_last_change(pfn_t root, gfn_t gfn);
+
+/* Return: the root of that frame; level 0 if there is none. */
+struct root_view ghost_root(pfn_t pfn);
+
+static inline bool ghost_in_hull(gfn_t gfn)
+{
+	return ghost.active && gfn_in(gfn, ghost.hull.start, ghost.hull.end);
+}
+/* Return: an open invalidation of a range that holds @gfn, NULL if there is none. */
+const struct ghost_invalidation *ghost_invalidating(gfn_t gfn);
+
+#endif

@@ -1,0 +1,262 @@
+/*
+ * The event sink: ghost state, dispatch, the verdict, taps and counts.
+ */
+#include "oracle/oracle.h"
+
+#include "base/hash.h"
+#include "oracle/judge.h"
+
+const struct oracle_row oracle_rows[ORACLE_COUNT] = {
+#define ORACLE(name_, what_) [ORACLE_##name_] = { .name = #name_, .what = what_ },
+#include "oracle/oracles.def"
+#undef ORACLE
+};
+
+const char *const retry_class_names[RETRY_CLASS_COUNT] = {
+	[RETRY_CLASS_true] = "true",   [RETRY_CLASS_hull] = "hull", [RETRY_CLASS_seq] = "seq",
+	[RETRY_CLASS_race] = "race",   [RETRY_CLASS_slot] = "slot", [RETRY_CLASS_root] = "root",
+	[RETRY_CLASS_other] = "other", [RETRY_CLASS_none] = "none",
+};
+
+/* What the ghost state or any oracle wants to see. */
+#define ORACLE(name, what) | name##_interest
+static const u64 judged = ghost_interest
+#include "oracle/oracles.def"
+	;
+#undef ORACLE
+
+static struct verdict verdict;
+static struct oracle_stats stats;
+static struct oracle_config config;
+static void (*violation_hook)(void);
+static void (*tap)(const struct event *event);
+
+void event_sink(const struct event *event)
+{
+	if (unlikely(tap))
+		tap(event);
+	if (unlikely(verdict.violated) || !(judged >> event->id & 1))
+		return;
+	stats.events[event->id]++;
+	ghost_event(event);
+#define ORACLE(name, what)                    \
+	if (name##_interest >> event->id & 1) \
+		name##_event(event);
+#include "oracle/oracles.def"
+#undef ORACLE
+}
+
+static void set_interest(void)
+{
+	event_context.interest = tap ? ~0ull : judged;
+}
+
+void oracle_reset(const struct oracle_config *new_config)
+{
+	config.seq = new_config->seq;
+	config.forbidden = new_config->forbidden;
+	verdict.violated = false;
+	event_context.clock = 0;
+	set_interest();
+	ghost_reset(config.seq);
+#define ORACLE(name, what) name##_reset();
+#include "oracle/oracles.def"
+#undef ORACLE
+}
+
+const struct verdict *oracle_verdict(void)
+{
+	return &verdict;
+}
+
+void oracle_on_violation(void (*hook)(void))
+{
+	violation_hook = hook;
+}
+
+void oracle_tap(void (*new_tap)(const struct event *event))
+{
+	tap = new_tap;
+	set_interest();
+}
+
+const struct oracle_stats *oracle_stats(void)
+{
+	return &stats;
+}
+
+void oracle_stats_clear(void)
+{
+	for (u32 i = 0; i < RETRY_CLASS_COUNT; i++)
+		stats.retries[i] = 0;
+	for (u32 i = 0; i < EVENT_COUNT; i++)
+		stats.events[i] = 0;
+	stats.stale_then_flushed = 0;
+}
+
+void oracle_count_retry(enum retry_class class)
+{
+	stats.retries[class]++;
+}
+
+void oracle_count_stale_then_flushed(u64 nr_entries)
+{
+	stats.stale_then_flushed += nr_entries;
+}
+
+u32 oracle_forbidden(void)
+{
+	return config.forbidden;
+}
+
+/* --- verdicts --- */
+
+void detail_text(struct detail *detail, const char *text)
+{
+	for (; *text && detail->length < sizeof(detail->text) - 1; text++)
+		detail->text[detail->length++] = *text;
+	detail->text[detail->length] = '\0';
+}
+
+static void detail_number(struct detail *detail, u64 value, u32 radix)
+{
+	char digits[24];
+	u32 at = sizeof(digits) - 1;
+
+	digits[at] = '\0';
+	do {
+		digits[--at] = "0123456789abcdef"[value % radix];
+		value /= radix;
+	} while (value);
+	detail_text(detail, digits + at);
+}
+
+void detail_decimal(struct detail *detail, u64 value)
+{
+	detail_number(detail, value, 10);
+}
+
+void detail_hex(struct detail *detail, u64 value)
+{
+	detail_text(detail, "0x");
+	detail_number(detail, value, 16);
+}
+
+static void detail_values(struct detail *detail, const struct finding *finding)
+{
+	for (u32 i = 0; i < FINDING_VALUES_MAX && finding->values[i].name; i++) {
+		if (i)
+			detail_text(detail, " ");
+		detail_text(detail, finding->values[i].name);
+		detail_text(detail, "=");
+		detail_hex(detail, finding->values[i].value);
+	}
+}
+
+static void set_site(u32 nth, const struct ghost_mark *mark)
+{
+	bool known = mark->time;
+
+	verdict.site[nth] = known ? mark->site : NULL;
+	verdict.task[nth] = known ? mark->task : TASK_NONE;
+	verdict.time[nth] = known ? mark->time : 0;
+}
+
+void oracle_convict(const struct finding *finding)
+{
+	struct detail detail;
+
+	if (verdict.violated)
+		return;
+	detail.length = 0;
+	detail.text[0] = '\0';
+	if (finding->detail)
+		detail_text(&detail, finding->detail->text);
+	else
+		detail_values(&detail, finding);
+	verdict.violated = true;
+	verdict.oracle = finding->oracle;
+	verdict.class = finding->class;
+	verdict.sentence = finding->sentence;
+	set_site(0, &finding->at);
+	set_site(1, &finding->against);
+	for (u32 i = 0; i <= detail.length; i++)
+		verdict.detail[i] = detail.text[i];
+	if (violation_hook)
+		violation_hook();
+}
+
+void verdict_print(struct buf *buf, const struct verdict *v,
+		   void (*print_site)(struct buf *buf, const struct sched_site *site))
+{
+	bool printed = false;
+
+	if (!v->violated) {
+		buf_printf(buf, "none");
+		return;
+	}
+	buf_printf(buf, "%s %s", oracle_rows[v->oracle].name, v->class);
+	for (u32 i = 0; i < 2; i++) {
+		if (!v->site[i])
+			continue;
+		buf_printf(buf, printed ? " / " : " ");
+		print_site(buf, v->site[i]);
+		printed = true;
+	}
+}
+
+/* --- the end state --- */
+
+static u64 hash_table(u64 hash, pfn_t table, u32 level)
+{
+	for (u32 i = 0; i < PT_ENTRIES; i++) {
+		u64 pte = inspect_table_entry(table, i);
+
+		hash = hash_u64(hash, pte);
+		if (ghost_is_table(pte, level))
+			hash = hash_table(hash, pte_pfn(pte), level - 1);
+	}
+	return hash;
+}
+
+static u64 hash_tlb(u64 hash, u32 vcpu)
+{
+	hash = hash_u64(hash, inspect_nr_tlb(vcpu));
+	for (u32 i = 0; i < inspect_nr_tlb(vcpu); i++) {
+		struct tlb_view entry = inspect_tlb(vcpu, i);
+
+		hash = hash_u64(hash, entry.gfn);
+		hash = hash_u64(hash, entry.root);
+		hash = hash_u64(hash, entry.pfn);
+		hash = hash_u64(hash, entry.level);
+		hash = hash_u64(hash, entry.access);
+	}
+	return hash;
+}
+
+u64 oracle_state_hash(void)
+{
+	struct mmu_counters counters;
+	u64 hash = HASH_SEED;
+
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+
+		hash = hash_u64(hash, root.pfn);
+		hash = hash_u64(hash, root.level);
+		hash = hash_u64(hash, root.invalid);
+		hash = hash_table(hash, root.pfn, root.level);
+	}
+	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++)
+		hash = hash_tlb(hash, vcpu);
+	for (hva_t hva = 0; hva < HVA_MAX; hva++)
+		hash = hash_u64(hash, inspect_host_pte(hva));
+	/* No roots: no VM, and no counters either. */
+	if (!inspect_nr_roots())
+		return hash;
+	counters = inspect_mmu_counters();
+	hash = hash_u64(hash, counters.in_progress);
+	hash = hash_u64(hash, counters.active_invalidations);
+	hash = hash_u64(hash, counters.seq);
+	return hash_u64(hash, counters.tables);
+}

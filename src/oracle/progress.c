@@ -1,0 +1,228 @@
+/*
+ * progress: what has to come to an end does.
+ *
+ *  PR1  No deadlock: tasks are left and none can ever run again. Reported with who waits for whom.
+ *  PR2  Obstruction freedom: a fault that nobody interferes with ends in at most three attempts
+ *       (one finds an old sequence number, one a new root, one succeeds). Three RETRYs of one task
+ *       without a context switch in between convict, unless another task stands inside a
+ *       notification or invalidation that holds the page. And: a walk that gave way goes on before
+ *       it gives way again; two yields at one position convict.
+ *
+ * A storm of unrelated invalidations may starve a fault for ever, and a schedule that has used up
+ * its points says nothing: neither convicts.
+ */
+#include "oracle/judge.h"
+
+#define ATTEMPTS_MAX 3
+
+static const char pr1[] = "No set of tasks waits for itself for ever.";
+static const char pr2_retry[] = "A fault that nobody interferes with ends within three attempts.";
+static const char pr2_yield[] = "A walk that has given way gets on before it gives way again.";
+
+struct stuck {
+	u64 lock_class, holder; /* LOCK_CLASS_COUNT: waits for no lock; ~0: nobody */
+	struct ghost_mark at;
+};
+
+/* Retries in a row of each task, and the last yield of its current walk. */
+static struct {
+	u32 attempts, op;
+	gfn_t gfn;
+	u64 switches;
+	gfn_t yielded_at;
+	struct ghost_mark yielded;
+} tasks[TASKS_MAX];
+
+static struct stuck stuck[TASKS_MAX];
+static u32 stuck_tasks; /* mask */
+
+void progress_reset(void)
+{
+	stuck_tasks = 0;
+	for (u32 i = 0; i < TASKS_MAX; i++) {
+		tasks[i].attempts = 0;
+		tasks[i].yielded.time = 0;
+	}
+}
+
+/* --- PR1 --- */
+
+static void task_stuck(const struct event_task_stuck *event)
+{
+	u32 task = (u32)event->stuck_task;
+
+	if (task >= TASKS_MAX)
+		return;
+	stuck_tasks |= 1u << task;
+	stuck[task].lock_class = event->lock_class;
+	stuck[task].holder = event->holder;
+	stuck[task].at = ghost_mark(&event->head);
+	stuck[task].at.task = task;
+}
+
+static bool is_stuck(u64 task)
+{
+	return task < TASKS_MAX && (stuck_tasks >> task & 1);
+}
+
+/* Appends "; task 1 waits for mmu_lock of task 0". */
+static void detail_edge(struct detail *detail, u32 task)
+{
+	const struct stuck *waits = &stuck[task];
+
+	detail_text(detail, detail->length ? "; task " : "task ");
+	detail_decimal(detail, task);
+	detail_text(detail, " waits for ");
+	detail_text(detail, waits->lock_class < LOCK_CLASS_COUNT
+				    ? lock_class_names[waits->lock_class]
+				    : "memory to change");
+	if (waits->holder >= TASKS_MAX)
+		return;
+	detail_text(detail, " of task ");
+	detail_decimal(detail, waits->holder);
+	if (!is_stuck(waits->holder))
+		detail_text(detail, ", which has ended");
+}
+
+/* Where the holder stands: stuck itself, or where it took what it has never given back. */
+static struct ghost_mark holder_mark(const struct stuck *waits)
+{
+	if (is_stuck(waits->holder))
+		return stuck[waits->holder].at;
+	if (waits->holder < TASKS_MAX && waits->lock_class == LOCK_mmu_lock)
+		return ghost_task((u32)waits->holder)->mmu_acquired;
+	return (struct ghost_mark){ .task = TASK_NONE };
+}
+
+/* Return: the lowest stuck task that waits for a lock, else the lowest. Context: there is one. */
+static u32 first_waiter(void)
+{
+	for (u32 left = stuck_tasks; left; left &= left - 1)
+		if (stuck[__builtin_ctz(left)].holder < TASKS_MAX)
+			return (u32)__builtin_ctz(left);
+	return (u32)__builtin_ctz(stuck_tasks);
+}
+
+static void deadlocked(const struct event_deadlocked *event)
+{
+	struct finding finding = { .oracle = ORACLE_progress, .class = "PR1", .sentence = pr1 };
+	struct detail detail;
+
+	detail.length = 0;
+	detail.text[0] = '\0';
+	for (u32 left = stuck_tasks; left; left &= left - 1)
+		detail_edge(&detail, (u32)__builtin_ctz(left));
+	finding.at = ghost_mark(&event->head);
+	if (stuck_tasks) {
+		finding.at = stuck[first_waiter()].at;
+		finding.against = holder_mark(&stuck[first_waiter()]);
+	}
+	finding.detail = &detail;
+	oracle_convict(&finding);
+}
+
+/* --- PR2: attempts --- */
+
+static bool notifies(const struct ghost_task *task, gfn_t gfn)
+{
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+		hva_t hva = slot.hva + (gfn - slot.start);
+
+		if (gfn_in(gfn, slot.start, slot.end) && hva >= task->range.start &&
+		    hva < task->range.end)
+			return true;
+	}
+	return false;
+}
+
+/* Return: whether another task is in the middle of something that makes a fault on @gfn retry. */
+static bool others_hold(u32 task, gfn_t gfn)
+{
+	/* Range and counts are half written: readers without the lock see anything. */
+	if (ghost.unsettled || ghost_in_hull(gfn))
+		return true;
+	for (u32 i = 0; i < TASKS_MAX; i++)
+		if (i != task && ghost.tasks[i].bracket != GHOST_OUTSIDE &&
+		    notifies(&ghost.tasks[i], gfn))
+			return true;
+	return false;
+}
+
+static void fault_retried(const struct event_fault_retried *event)
+{
+	u32 task = event->head.task;
+	bool in_a_row;
+
+	if (task >= TASKS_MAX)
+		return;
+	in_a_row = tasks[task].attempts && tasks[task].switches == event->head.switches &&
+		   tasks[task].op == event->head.op && tasks[task].gfn == event->gfn;
+	if (!in_a_row) {
+		tasks[task].attempts = 0;
+		tasks[task].op = event->head.op;
+		tasks[task].gfn = event->gfn;
+		tasks[task].switches = event->head.switches;
+	}
+	if (++tasks[task].attempts < ATTEMPTS_MAX || others_hold(task, event->gfn))
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_progress,
+		.class = "PR2",
+		.sentence = pr2_retry,
+		.at = ghost_mark(&event->head),
+		.values = { { "gfn", event->gfn },
+			    { "reason", event->reason },
+			    { "attempts", tasks[task].attempts },
+			    { "seq", ghost.seq } },
+	});
+}
+
+static void fault_ended(const struct event_fault_ended *event)
+{
+	if (event->head.task < TASKS_MAX && event->ret != SUBJECT_RETRY)
+		tasks[event->head.task].attempts = 0;
+}
+
+/* --- PR2: yields --- */
+
+static void walk_yielded(const struct event_walk_yielded *event)
+{
+	u32 task = event->head.task;
+
+	if (task >= TASKS_MAX)
+		return;
+	if (tasks[task].yielded.time && tasks[task].yielded_at == event->position)
+		oracle_convict(&(struct finding){
+			.oracle = ORACLE_progress,
+			.class = "PR2",
+			.sentence = pr2_yield,
+			.at = ghost_mark(&event->head),
+			.against = tasks[task].yielded,
+			.values = { { "root", event->root }, { "gfn", event->position } },
+		});
+	tasks[task].yielded_at = event->position;
+	tasks[task].yielded = ghost_mark(&event->head);
+}
+
+void progress_event(const struct event *event)
+{
+	const void *payload = event;
+
+	switch (event->id) {
+	case EVENT_fault_retried:
+		return fault_retried(payload);
+	case EVENT_fault_ended:
+		return fault_ended(payload);
+	case EVENT_walk_begun:
+		if (event->task < TASKS_MAX)
+			tasks[event->task].yielded.time = 0;
+		return;
+	case EVENT_walk_yielded:
+		return walk_yielded(payload);
+	case EVENT_task_stuck:
+		return task_stuck(payload);
+	case EVENT_deadlocked:
+		return deadlocked(payload);
+	}
+}

@@ -1,0 +1,317 @@
+/*
+ * stale_mapping: the guest reaches a page through KVM only while the host process maps it.
+ *
+ *  SM1  When the host takes a mapping away (unmaps it, moves it to another frame, makes it
+ *       read-only), no linked leaf of any root, valid or not, maps a guest frame of it to the old
+ *       host frame; for read-only: none that is writable, or that KVM may make writable again.
+ *  SM2  At the same moment no usable TLB entry translates to the old frame; for read-only: none
+ *       that writes without asking the tables again.
+ *  SM3  When a leaf is installed or gains a permission, the host maps that very frame there; a leaf
+ *       that may be made writable needs a host mapping that is writable.
+ *  SM4  A fault installs at its guest frame only if no invalidation has ended since it read the
+ *       sequence number, and none is open whose hull holds the frame; that check and the install
+ *       stand in one section of mmu_lock.
+ *  SM5  From the return of range_start until range_end no linked leaf maps a page of the range.
+ *       (The host has pages of one size only: no huge page can justify an exception.)
+ *  SM8  When a host page is freed, no linked leaf and no usable TLB entry leads to it.
+ *
+ * Never judged: detached tables; entries that are zapped but not flushed while the zapper still
+ * holds mmu_lock (stale_tlb does that); a fault's private translation; upgrades of the host.
+ */
+#include "oracle/judge.h"
+
+static const char sm1[] =
+	"When the host takes a mapping away, no table entry may still depend on it.";
+static const char sm2[] =
+	"When the host takes a mapping away, no usable TLB entry may still depend on it.";
+static const char sm3[] =
+	"An entry may only map what the host maps there now, with no more rights.";
+static const char sm4_range[] =
+	"A fault must not install while an invalidation whose hull holds its page is open.";
+static const char sm4_seq[] = "A fault must not install when an invalidation has ended since it "
+			      "read the sequence number.";
+static const char sm4_section[] =
+	"The check for invalidations and the install must stand in one section of mmu_lock.";
+static const char sm5[] =
+	"From the return of range_start until range_end nothing may map the range.";
+static const char sm8[] = "Nothing may lead to a host page that is freed.";
+
+void stale_mapping_reset(void)
+{
+}
+
+/* What the host has taken back. */
+struct loss {
+	const struct event *event;
+	pfn_t pfn;
+	bool gone; /* else it is read-only now */
+	const char *table_class, *table_sentence, *tlb_class, *tlb_sentence;
+};
+
+static bool tlb_depends(const struct tlb_view *entry, const struct loss *loss, gfn_t gfn)
+{
+	pfn_t pfn;
+
+	if (!gfn_in(gfn, entry->gfn, entry->gfn + PT_PAGES(entry->level)))
+		return false;
+	pfn = entry->pfn + (gfn - entry->gfn);
+	return pfn == loss->pfn && (loss->gone || (entry->access >> ACCESS_WRITE & 1));
+}
+
+static void convict_tlb(const struct loss *loss, u32 vcpu, gfn_t gfn, pfn_t root)
+{
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_mapping,
+		.class = loss->tlb_class,
+		.sentence = loss->tlb_sentence,
+		.at = ghost_mark(loss->event),
+		.against = ghost_last_change(root, gfn),
+		.values = { { "vcpu", vcpu }, { "gfn", gfn }, { "pfn", loss->pfn } },
+	});
+}
+
+static void convict_table(const struct loss *loss, const struct ghost_leaf *leaf, gfn_t gfn)
+{
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_mapping,
+		.class = loss->table_class,
+		.sentence = loss->table_sentence,
+		.at = ghost_mark(loss->event),
+		.against = ghost_leaf_installed(leaf),
+		.values = { { "gfn", gfn }, { "pfn", loss->pfn }, { "spte", leaf->pte } },
+	});
+}
+
+static bool leaf_depends(const struct ghost_leaf *leaf, const struct loss *loss, gfn_t gfn)
+{
+	if (ghost_leaf_pfn(leaf, gfn) != loss->pfn)
+		return false;
+	return loss->gone || (leaf->pte & (PTE_W | SPTE_HOST_WRITABLE));
+}
+
+/* SM1 and SM2 for one guest frame of one address space. */
+static void judge_gfn(const struct loss *loss, gfn_t gfn, u32 as_id)
+{
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+		struct ghost_leaf leaf;
+		gfn_t at = gfn;
+
+		if (root.as_id == as_id && ghost_next_leaf(&root, &at, gfn + 1, &leaf) &&
+		    leaf_depends(&leaf, loss, gfn))
+			convict_table(loss, &leaf, gfn);
+	}
+	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++) {
+		for (u32 i = 0; i < inspect_nr_tlb(vcpu); i++) {
+			struct tlb_view entry = inspect_tlb(vcpu, i);
+
+			if (tlb_depends(&entry, loss, gfn) &&
+			    inspect_tlb_usable(vcpu, entry.root) &&
+			    ghost_root(entry.root).as_id == as_id)
+				convict_tlb(loss, vcpu, gfn, entry.root);
+		}
+	}
+}
+
+/* Context: under the PTE's lock, which is what orders the host's change against the faults. */
+static void host_pte_changed(const struct event_host_pte_changed *event)
+{
+	bool gone = !host_pte_present(event->new) ||
+		    host_pte_pfn(event->new) != host_pte_pfn(event->old);
+	struct loss loss = { .event = &event->head,
+			     .pfn = host_pte_pfn(event->old),
+			     .gone = gone,
+			     .table_class = "SM1",
+			     .table_sentence = sm1,
+			     .tlb_class = "SM2",
+			     .tlb_sentence = sm2 };
+
+	if (!host_pte_present(event->old))
+		return;
+	if (!gone && (!host_pte_writable(event->old) || host_pte_writable(event->new)))
+		return;
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+
+		if (event->hva >= slot.hva && event->hva - slot.hva < slot.end - slot.start)
+			judge_gfn(&loss, slot.start + (event->hva - slot.hva), slot.as_id);
+	}
+}
+
+static void frame_freed(const struct event_frame_freed *event)
+{
+	struct loss loss = { .event = &event->head,
+			     .pfn = event->pfn,
+			     .gone = true,
+			     .table_class = "SM8",
+			     .table_sentence = sm8,
+			     .tlb_class = "SM8",
+			     .tlb_sentence = sm8 };
+
+	if (event->kind != FRAME_HOST_PAGE)
+		return;
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+		struct ghost_leaf leaf;
+		gfn_t gfn = 0;
+
+		while (ghost_next_leaf(&root, &gfn, ~0ull, &leaf))
+			if (loss.pfn - pte_pfn(leaf.pte) < PT_PAGES(leaf.level))
+				convict_table(&loss, &leaf, leaf.gfn);
+	}
+	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++) {
+		for (u32 i = 0; i < inspect_nr_tlb(vcpu); i++) {
+			struct tlb_view entry = inspect_tlb(vcpu, i);
+
+			if (loss.pfn - entry.pfn < PT_PAGES(entry.level) &&
+			    inspect_tlb_usable(vcpu, entry.root))
+				convict_tlb(&loss, vcpu, entry.gfn, entry.root);
+		}
+	}
+}
+
+/* --- installs --- */
+
+static void convict_install(const struct event_spte_changed *event, const char *class,
+			    const char *sentence, gfn_t gfn, struct ghost_mark against)
+{
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_mapping,
+		.class = class,
+		.sentence = sentence,
+		.at = ghost_mark(&event->head),
+		.against = against,
+		.values = { { "gfn", gfn }, { "spte", event->new } },
+	});
+}
+
+/* The invalidation that the install ignores: one that names the frame, else the youngest. */
+static struct ghost_mark hull_mark(gfn_t gfn)
+{
+	const struct ghost_invalidation *open = ghost_invalidating(gfn);
+
+	if (!open && ghost.nr_open)
+		open = &ghost.open[ghost.nr_open - 1];
+	return open ? open->last : (struct ghost_mark){ .task = TASK_NONE };
+}
+
+static void judge_fault_install(const struct event_spte_changed *event)
+{
+	const struct ghost_task *task = ghost_task(event->head.task);
+	const struct ghost_fault *fault = &task->fault;
+	const struct ghost_change *change = &ghost.change;
+
+	if (!fault->active ||
+	    !gfn_in(fault->gfn, change->gfn, change->gfn + PT_PAGES(change->level)))
+		return;
+	if (ghost_in_hull(fault->gfn))
+		convict_install(event, "SM4", sm4_range, fault->gfn, hull_mark(fault->gfn));
+	else if (ghost.seq != fault->snapshot)
+		convict_install(event, "SM4", sm4_seq, fault->gfn, ghost.ended);
+	else if (!task->mmu_locks || fault->checked_section != task->section ||
+		 fault->checked_gfn != fault->gfn)
+		convict_install(event, "SM4", sm4_section, fault->gfn, fault->checked);
+}
+
+/* Return: the task whose notification has returned from its start and not reached its end. */
+static const struct ghost_task *started_over(hva_t hva)
+{
+	for (u32 i = 0; ghost.nr_started && i < ARRAY_SIZE(ghost.tasks); i++) {
+		const struct ghost_task *task = &ghost.tasks[i];
+
+		if (task->bracket == GHOST_STARTED && hva >= task->range.start &&
+		    hva < task->range.end)
+			return task;
+	}
+	return NULL;
+}
+
+static void judge_page(const struct event_spte_changed *event, gfn_t gfn, u32 as_id)
+{
+	pfn_t pfn = pte_pfn(event->new) + (gfn - ghost.change.gfn);
+	struct ghost_mark none = { .task = TASK_NONE };
+	bool in_slot = false;
+
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+		hva_t hva = slot.hva + (gfn - slot.start);
+		u64 host;
+
+		if (slot.as_id != as_id || !gfn_in(gfn, slot.start, slot.end))
+			continue;
+		in_slot = true;
+		if (started_over(hva))
+			convict_install(event, "SM5", sm5, gfn, hull_mark(gfn));
+		host = inspect_host_pte(hva);
+		if (!host_pte_present(host) || host_pte_pfn(host) != pfn ||
+		    ((event->new &SPTE_HOST_WRITABLE) && !host_pte_writable(host)))
+			convict_install(event, "SM3", sm3, gfn, none);
+	}
+	if (!in_slot)
+		convict_install(event, "SM3", sm3, gfn, none);
+}
+
+static void spte_changed(const struct event_spte_changed *event)
+{
+	const struct ghost_change *change = &ghost.change;
+	u32 as_id;
+
+	if (!change->installs)
+		return;
+	judge_fault_install(event);
+	as_id = ghost_root(change->root).as_id;
+	for (u64 i = 0; i < PT_PAGES(change->level); i++)
+		judge_page(event, change->gfn + i, as_id);
+}
+
+/* --- SM5 at the return of start --- */
+
+static void judge_slot(const struct event_notifier_start_returned *event,
+		       const struct slot_view *slot)
+{
+	hva_t start = max_u64(event->start, slot->hva);
+	hva_t end = min_u64(event->end, slot->hva + (slot->end - slot->start));
+
+	for (u32 i = 0; start < end && i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+		gfn_t gfn = slot->start + (start - slot->hva);
+		struct ghost_leaf leaf;
+
+		if (root.as_id != slot->as_id ||
+		    !ghost_next_leaf(&root, &gfn, slot->start + (end - slot->hva), &leaf))
+			continue;
+		oracle_convict(&(struct finding){
+			.oracle = ORACLE_stale_mapping,
+			.class = "SM5",
+			.sentence = sm5,
+			.at = ghost_mark(&event->head),
+			.against = ghost_leaf_installed(&leaf),
+			.values = { { "gfn", leaf.gfn }, { "spte", leaf.pte } },
+		});
+	}
+}
+
+static void start_returned(const struct event_notifier_start_returned *event)
+{
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+
+		judge_slot(event, &slot);
+	}
+}
+
+void stale_mapping_event(const struct event *event)
+{
+	const void *payload = event;
+
+	switch (event->id) {
+	case EVENT_spte_changed:
+		return spte_changed(payload);
+	case EVENT_host_pte_changed:
+		return host_pte_changed(payload);
+	case EVENT_frame_freed:
+		return frame_freed(payload);
+	case EVENT_notifier_start_returned:
+		return start_returned(payload);
+	}
+}

@@ -1,0 +1,399 @@
+/*
+ * The binary form: a header, then records of 8 bytes that can be inserted, erased and reordered.
+ * Numbers are little-endian.
+ *
+ *   header     u32 world seed, u8 variant, u8 strategy row, u8 K, u8 flags, u64 seed
+ *   flags      bit 0: line "start"; bit 1: bare; bits 4-7: the task that starts
+ *   record     u8 tag (bits 0-3) and number (bits 4-7), then by tag:
+ *
+ *   OP         number: task;  u8 op (0-5), access (6-7); u16 pages - 1; u32 gfn or hva
+ *   DIRECTIVE  number: task;  u8 op (0-3), place (4-5), action (6-7); u16 ordinal; u16 argument; u16 0
+ *   TASK       number: task;  u8 kind; u8 vCPU; 5 bytes 0
+ *   SLOT       number: id;    u24 pages - 1 (0-11), hva (12-23); u32 gfn
+ *   MAP        number: ro;    u16 hva; u16 pages - 1; 3 bytes 0
+ *   SEQ                       56 bits
+ *   LIMIT                     3 bytes 0; u32 points
+ *   LEVELS                    u8 levels; 6 bytes 0
+ *
+ * The world and, when no record names a task or an op, the tasks are drawn from the target's generator
+ * with the world seed. A bare input starts from an empty world instead. The first slot, map, or task
+ * or op that a record names replaces all those that were drawn. Variant: the knobs' legal values, in
+ * mixed radix, first knob lowest. K: 1 .. 32 schedules, whose seeds follow each other.
+ */
+#include <string.h>
+
+#include "workload/workload_internal.h"
+
+enum tag {
+	TAG_NONE,
+	TAG_OP,
+	TAG_DIRECTIVE,
+	TAG_TASK,
+	TAG_SLOT,
+	TAG_MAP,
+	TAG_SEQ,
+	TAG_LIMIT,
+	TAG_LEVELS,
+};
+
+#define FLAG_START 1u
+#define FLAG_BARE 2u
+#define SCHEDULES_MAX 32u
+
+_Static_assert(OP_COUNT <= 64 && ACCESS_COUNT <= 4, "an op and its access share a byte");
+_Static_assert(TASKS_MAX <= 16 && OPS_MAX <= 16 && SLOTS_MAX <= 16, "numbers have 4 bits");
+_Static_assert(HVA_MAX <= 1 << 12, "hvas and sizes of slots have 12 bits");
+_Static_assert(ANSWER_MAX <= UINT16_MAX, "an argument has 16 bits");
+_Static_assert(INPUT_HEADER_BYTES + INPUT_RECORD_BYTES * (TASKS_MAX * (1 + OPS_MAX) + SLOTS_MAX +
+							  MAPS_MAX + 3 + DIRECTIVES_MAX) <=
+		       INPUT_BYTES_MAX,
+	       "whatever is encoded fits");
+
+static u64 get(const u8 *data, u32 nr_bytes)
+{
+	u64 value = 0;
+
+	while (nr_bytes--)
+		value = value << 8 | data[nr_bytes];
+	return value;
+}
+
+static void put(u8 *data, u32 nr_bytes, u64 value)
+{
+	for (u32 i = 0; i < nr_bytes; i++)
+		data[i] = (u8)(value >> 8 * i);
+}
+
+/* --- variants --- */
+
+static bool is_legal(u32 value, u32 knob)
+{
+	return variant_rows[value].knob_id == knob && !strcmp(variant_rows[value].convicted_by, "none");
+}
+
+static u32 legal_values(u32 knob)
+{
+	u32 nr = 0;
+
+	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
+		nr += is_legal(i, knob);
+	return nr;
+}
+
+static u8 legal_nth(u32 knob, u32 nth)
+{
+	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
+		if (is_legal(i, knob) && !nth--)
+			return (u8)i;
+	return variant_default.knob[knob];
+}
+
+static struct mmu_variant variant_decode(u32 bits)
+{
+	struct mmu_variant variant = variant_default;
+
+	for (u32 knob = 0; knob < KNOB_COUNT; knob++) {
+		u32 nr = legal_values(knob);
+
+		variant.knob[knob] = legal_nth(knob, bits % nr);
+		bits /= nr;
+	}
+	return variant;
+}
+
+static u8 variant_encode(const struct mmu_variant *variant)
+{
+	u32 bits = 0;
+
+	for (u32 knob = KNOB_COUNT; knob-- > 0;) {
+		u32 value = variant->knob[knob], nth = 0;
+
+		if (!is_legal(value, knob))
+			value = variant_default.knob[knob];
+		for (u32 i = 0; i < value; i++)
+			nth += is_legal(i, knob);
+		bits = bits * legal_values(knob) + nth;
+	}
+	ASSERT(bits <= UINT8_MAX);
+	return (u8)bits;
+}
+
+/* --- decoding --- */
+
+struct decoder {
+	struct program *program;
+	bool has_slots, has_maps, has_tasks;
+	u32 typed; /* tasks whose kind a record has said */
+};
+
+/* The tasks that were drawn go; TASKS_MAX empty ones take their place until they are compacted. */
+static struct task_program *decode_task(struct decoder *decoder, u32 nr)
+{
+	struct program *program = decoder->program;
+
+	if (!decoder->has_tasks) {
+		decoder->has_tasks = true;
+		program->nr_tasks = TASKS_MAX;
+		for (u32 i = 0; i < TASKS_MAX; i++) {
+			program->tasks[i].kind = TASK_VCPU;
+			program->tasks[i].vcpu = (u8)i;
+			program->tasks[i].nr_ops = 0;
+		}
+	}
+	return &program->tasks[nr];
+}
+
+static void decode_kind(struct decoder *decoder, u32 nr, const u8 *record)
+{
+	struct task_program *task = decode_task(decoder, nr);
+
+	if (decoder->typed >> nr & 1)
+		return;
+	decoder->typed |= 1u << nr;
+	task->kind = record[1] % TASK_KIND_COUNT;
+	task->vcpu = record[2] % VCPUS_MAX;
+}
+
+static void decode_op(struct decoder *decoder, u32 nr, const u8 *record)
+{
+	struct task_program *task = decode_task(decoder, nr);
+	struct op op = { .id = record[1] % 64 % OP_COUNT, .access = record[1] >> 6 };
+
+	if (!(decoder->typed >> nr & 1)) {
+		decoder->typed |= 1u << nr;
+		task->kind = (u8)op_rows[op.id].kind;
+	}
+	if (task->nr_ops == OPS_MAX)
+		return;
+	op.start = get(record + 4, 4);
+	op.end = op.start + 1 + get(record + 2, 2);
+	task->ops[task->nr_ops++] = op;
+}
+
+static void decode_slot(struct decoder *decoder, u32 nr, const u8 *record)
+{
+	struct world *world = &decoder->program->world;
+	u32 packed = (u32)get(record + 1, 3);
+	gfn_t start = get(record + 4, 4);
+
+	if (!decoder->has_slots)
+		world->nr_slots = 0;
+	decoder->has_slots = true;
+	if (world->nr_slots == SLOTS_MAX)
+		return;
+	world->slots[world->nr_slots++] = (struct subject_slot){
+		.id = nr,
+		.start = start,
+		.end = start + 1 + (packed & 0xfff),
+		.hva = packed >> 12,
+	};
+}
+
+static void decode_map(struct decoder *decoder, u32 nr, const u8 *record)
+{
+	struct world *world = &decoder->program->world;
+	hva_t start = get(record + 1, 2);
+
+	if (!decoder->has_maps)
+		world->nr_maps = 0;
+	decoder->has_maps = true;
+	if (world->nr_maps == MAPS_MAX)
+		return;
+	world->maps[world->nr_maps++] = (struct map_line){
+		.start = start,
+		.end = start + 1 + get(record + 3, 2),
+		.read_only = nr & 1,
+	};
+}
+
+static void decode_record(struct decoder *decoder, const u8 *record)
+{
+	struct world *world = &decoder->program->world;
+	u32 nr = record[0] >> 4;
+
+	switch (record[0] & 15) {
+	case TAG_OP:
+		decode_op(decoder, nr, record);
+		break;
+	case TAG_TASK:
+		decode_kind(decoder, nr, record);
+		break;
+	case TAG_SLOT:
+		decode_slot(decoder, nr, record);
+		break;
+	case TAG_MAP:
+		decode_map(decoder, nr, record);
+		break;
+	case TAG_SEQ:
+		world->seq = get(record + 1, 7);
+		break;
+	case TAG_LIMIT:
+		world->points_max = get(record + 4, 4);
+		break;
+	case TAG_LEVELS:
+		world->levels = record[1];
+		break;
+	default: /* directives have their turn when the tasks are known; the rest is unknown */
+		break;
+	}
+}
+
+static void decode_directive(struct schedule *schedule, const struct program *program,
+			     const u8 *record)
+{
+	struct directive *directive = &schedule->directives[schedule->nr_directives];
+	u32 argument = (u32)get(record + 4, 2);
+
+	if ((record[0] & 15) != TAG_DIRECTIVE || schedule->nr_directives == DIRECTIVES_MAX)
+		return;
+	schedule->nr_directives++;
+	memset(directive, 0, sizeof(*directive));
+	directive->task = (record[0] >> 4) % program->nr_tasks;
+	directive->op = (record[1] & 15) % program->tasks[directive->task].nr_ops;
+	directive->place = (record[1] >> 4 & 3) % (AT_END + 1);
+	directive->ordinal = (u32)get(record + 2, 2);
+	if (record[1] >> 6 & 1) {
+		directive->action = DO_ANSWER;
+		directive->place = AT_SITE;
+		directive->answer = argument;
+	} else {
+		directive->action = DO_SWITCH;
+		directive->to = argument % program->nr_tasks;
+	}
+	if (directive->place == AT_SITE && !directive->ordinal)
+		directive->ordinal = 1;
+}
+
+void input_decode(struct input *input, const struct target *target, const u8 *data, size_t size)
+{
+	u8 header[INPUT_HEADER_BYTES] = { 0 };
+	struct schedule *schedule = &input->schedule;
+	struct program *program = &input->program;
+	struct decoder decoder = { .program = program };
+	struct mmu_variant variant;
+	size_t nr_records;
+
+	if (size)
+		memcpy(header, data, size < sizeof(header) ? size : sizeof(header));
+	nr_records = size < sizeof(header) ? 0 : (size - sizeof(header)) / INPUT_RECORD_BYTES;
+	variant = variant_decode(header[4]);
+	program_generate(program, target, get(header, 4), &variant);
+	if (header[7] & FLAG_BARE)
+		world_clear(&program->world, &variant);
+	for (size_t i = 0; i < nr_records; i++)
+		decode_record(&decoder, data + sizeof(header) + i * INPUT_RECORD_BYTES);
+	program_repair(program);
+
+	memset(schedule->strategy, 0, sizeof(schedule->strategy));
+	schedule->seed = get(header + 8, 8);
+	schedule->has_first = header[7] & FLAG_START;
+	schedule->first = schedule->has_first ? (header[7] >> 4) % program->nr_tasks : 0;
+	schedule->nr_directives = 0;
+	for (size_t i = 0; i < nr_records; i++)
+		decode_directive(schedule, program,
+				 data + sizeof(header) + i * INPUT_RECORD_BYTES);
+	input->strategy_row = header[5];
+	input->schedules = (header[6] - 1u) % SCHEDULES_MAX + 1;
+}
+
+/* --- encoding --- */
+
+struct encoder {
+	u8 *data;
+	size_t size, room;
+	bool full;
+};
+
+/* Return: a record of zeroes but for its first byte; a dummy when there is no room. */
+static u8 *encode_record(struct encoder *encoder, enum tag tag, u32 nr)
+{
+	static u8 dummy[INPUT_RECORD_BYTES];
+	u8 *record = encoder->data + encoder->size;
+
+	if (encoder->room - encoder->size < INPUT_RECORD_BYTES) {
+		encoder->full = true;
+		return dummy;
+	}
+	encoder->size += INPUT_RECORD_BYTES;
+	memset(record, 0, INPUT_RECORD_BYTES);
+	record[0] = (u8)(tag | nr << 4);
+	return record;
+}
+
+static void encode_world(struct encoder *encoder, const struct world *world)
+{
+	if (world->seq)
+		put(encode_record(encoder, TAG_SEQ, 0) + 1, 7, world->seq);
+	if (world->points_max != WORLD_POINTS_MAX_DEFAULT)
+		put(encode_record(encoder, TAG_LIMIT, 0) + 4, 4, world->points_max);
+	if (world->levels != WORLD_LEVELS_DEFAULT)
+		put(encode_record(encoder, TAG_LEVELS, 0) + 1, 1, world->levels);
+	for (u32 i = 0; i < world->nr_slots; i++) {
+		const struct subject_slot *slot = &world->slots[i];
+		u8 *record = encode_record(encoder, TAG_SLOT, slot->id);
+
+		put(record + 1, 3, slot->hva << 12 | (slot->end - slot->start - 1));
+		put(record + 4, 4, slot->start);
+	}
+	for (u32 i = 0; i < world->nr_maps; i++) {
+		const struct map_line *map = &world->maps[i];
+		u8 *record = encode_record(encoder, TAG_MAP, map->read_only);
+
+		put(record + 1, 2, map->start);
+		put(record + 3, 2, map->end - map->start - 1);
+	}
+}
+
+static void encode_task(struct encoder *encoder, u32 nr, const struct task_program *task)
+{
+	u8 *record = encode_record(encoder, TAG_TASK, nr);
+
+	record[1] = task->kind;
+	record[2] = task->vcpu;
+	for (u32 i = 0; i < task->nr_ops; i++) {
+		const struct op *op = &task->ops[i];
+
+		record = encode_record(encoder, TAG_OP, nr);
+		record[1] = (u8)(op->id | op->access << 6);
+		if (op_rows[op->id].args == OP_ARGS_HVA_RANGE)
+			put(record + 2, 2, op->end - op->start - 1);
+		put(record + 4, 4, op->start);
+	}
+}
+
+static void encode_directive(struct encoder *encoder, const struct directive *directive)
+{
+	bool answers = directive->action == DO_ANSWER;
+	u8 *record;
+
+	if (directive->action == DO_UNTIL || directive->ordinal > UINT16_MAX ||
+	    (directive->place == AT_SITE && !directive->ordinal))
+		return;
+	record = encode_record(encoder, TAG_DIRECTIVE, directive->task);
+	record[1] = (u8)(directive->op | directive->place << 4 | answers << 6);
+	put(record + 2, 2, directive->ordinal);
+	put(record + 4, 2, answers ? directive->answer : directive->to);
+}
+
+size_t input_encode(const struct input *input, u8 *data, size_t room)
+{
+	struct encoder encoder = { .data = data, .size = INPUT_HEADER_BYTES, .room = room };
+	const struct schedule *schedule = &input->schedule;
+
+	if (room < INPUT_HEADER_BYTES)
+		return 0;
+	memset(data, 0, INPUT_HEADER_BYTES);
+	data[4] = variant_encode(&input->program.world.variant);
+	data[5] = (u8)input->strategy_row;
+	data[6] = (u8)input->schedules;
+	data[7] = FLAG_BARE;
+	if (schedule->has_first)
+		data[7] |= (u8)(FLAG_START | schedule->first << 4);
+	put(data + 8, 8, schedule->seed);
+	encode_world(&encoder, &input->program.world);
+	for (u32 i = 0; i < input->program.nr_tasks; i++)
+		encode_task(&encoder, i, &input->program.tasks[i]);
+	for (u32 i = 0; i < schedule->nr_directives; i++)
+		encode_directive(&encoder, &schedule->directives[i]);
+	return encoder.full ? 0 : encoder.size;
+}

@@ -1,0 +1,81 @@
+/*
+ * One program, from nothing to quiescence.
+ */
+#include "workload/workload_internal.h"
+
+static const struct program *running;
+
+static void task_body(u32 nr)
+{
+	const struct task_program *task = &running->tasks[nr];
+
+	for (u32 i = 0; i < task->nr_ops; i++) {
+		const struct op *op = &task->ops[i];
+		u64 result;
+
+		kern_op_begin(i);
+		event(op_begun, .op = op->id, .nth = i);
+		result = op_execute(task, op);
+		event(op_ended, .op = op->id, .nth = i, .result = result);
+		kern_op_end(i);
+	}
+}
+
+/* vCPUs are numbered without gaps up to the highest that a task has. */
+static u32 vcpus_needed(const struct program *program)
+{
+	u32 nr = 0;
+
+	for (u32 i = 0; i < program->nr_tasks; i++)
+		if (program->tasks[i].kind == TASK_VCPU && program->tasks[i].vcpu >= nr)
+			nr = program->tasks[i].vcpu + 1u;
+	return nr;
+}
+
+static void world_build(const struct program *program)
+{
+	const struct world *world = &program->world;
+	struct subject_config config;
+
+	subject_reset();
+	kern_reset();
+	machine_reset();
+	host_reset();
+	for (u32 i = 0; i < world->nr_maps; i++)
+		host_add_map(&(struct host_map){ .start = world->maps[i].start,
+						 .end = world->maps[i].end,
+						 .read_only = world->maps[i].read_only,
+						 .populated = true });
+	config.variant = world->variant;
+	config.nr_vcpus = vcpus_needed(program);
+	config.root_level = world->levels;
+	config.seq = world->seq;
+	config.nr_slots = world->nr_slots;
+	for (u32 i = 0; i < world->nr_slots; i++)
+		config.slots[i] = world->slots[i];
+	subject_create(&config);
+}
+
+enum program_outcome program_execute(const struct program *program, void (*inspect)(void))
+{
+	ASSERT(program->world.geometry == PT_INDEX_BITS);
+	event_context.clock = 0;
+	event_context.op = 0;
+	world_build(program);
+	running = program;
+	switch (kern_run_tasks(program->nr_tasks, task_body, program->world.points_max)) {
+	case KERN_DONE:
+		break;
+	case KERN_STUCK:
+		return PROGRAM_STUCK;
+	case KERN_UNFINISHED:
+		return PROGRAM_UNFINISHED;
+	default:
+		return PROGRAM_ABANDONED;
+	}
+	event(quiesced, .tasks = program->nr_tasks);
+	if (inspect)
+		inspect();
+	subject_destroy();
+	return PROGRAM_DONE;
+}

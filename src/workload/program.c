@@ -1,0 +1,380 @@
+/*
+ * The tables of ops and words, and what makes a program sound.
+ */
+#include <string.h>
+
+#include "workload/workload_internal.h"
+
+const struct op_row op_rows[OP_COUNT] = {
+#define OP(name_, args_, kind_, what_)                \
+	[OP_##name_] = { .name = #name_,              \
+			 .what = what_,               \
+			 .args = OP_ARGS_##args_,     \
+			 .kind = TASK_##kind_ },
+#include "workload/ops.def"
+#undef OP
+};
+
+const char *const task_kind_names[TASK_KIND_COUNT] = { "vcpu", "notifier" };
+const char access_letters[ACCESS_COUNT] = { 'r', 'w', 'x' };
+
+/* In the order of the oracles' classes of retry. One without a cause needs no line: it is wrong. */
+const char *const forbid_words[] = { "true", "hull", "seq", "race", "slot", "root", "other", NULL };
+
+#define flaw_is(flaw, part_, nr_, sub_, ...)                               \
+	({                                                                 \
+		if (flaw) {                                                \
+			struct buf text_ = { 0 };                          \
+			buf_printf(&text_, __VA_ARGS__);                   \
+			flaw_fill(flaw, part_, nr_, sub_, &text_);         \
+		}                                                          \
+		false;                                                     \
+	})
+
+void text_copy(char *to, size_t room, const char *from, size_t size)
+{
+	if (size > room - 1)
+		size = room - 1;
+	if (size)
+		memcpy(to, from, size);
+	to[size] = 0;
+}
+
+static void flaw_fill(struct flaw *flaw, enum flaw_part part, u32 nr, u32 sub, struct buf *text)
+{
+	flaw->part = part;
+	flaw->nr = nr;
+	flaw->sub = sub;
+	text_copy(flaw->message, sizeof(flaw->message), text->data, text->size);
+	buf_free(text);
+}
+
+void world_clear(struct world *world, const struct mmu_variant *variant)
+{
+	memset(world, 0, sizeof(*world));
+	world->geometry = PT_INDEX_BITS;
+	world->levels = WORLD_LEVELS_DEFAULT;
+	world->points_max = WORLD_POINTS_MAX_DEFAULT;
+	world->variant = *variant;
+}
+
+u64 world_gfns(const struct world *world)
+{
+	u32 bits = world->geometry * world->levels;
+
+	/* Binary inputs have 32 bits for a gfn. */
+	return BIT_ULL(bits < 32 ? bits : 32);
+}
+
+static bool variant_sound(const struct mmu_variant *variant)
+{
+	for (u32 i = 0; i < KNOB_COUNT; i++)
+		if (variant->knob[i] >= KNOB_VALUE_COUNT ||
+		    variant_rows[variant->knob[i]].knob_id != i)
+			return false;
+	return true;
+}
+
+bool world_check(const struct world *world, struct flaw *flaw)
+{
+	if (world->geometry < WORLD_GEOMETRY_MIN || world->geometry > WORLD_GEOMETRY_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected a geometry from %u to %u, found %u",
+			       WORLD_GEOMETRY_MIN, WORLD_GEOMETRY_MAX, world->geometry);
+	if (world->levels < 2 || world->levels > PT_LEVEL_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected 2 to %u levels, found %u",
+			       PT_LEVEL_MAX, world->levels);
+	if (world->seq > WORLD_SEQ_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0,
+			       "expected a sequence number below 2^56, found %llu",
+			       (unsigned long long)world->seq);
+	if (!world->points_max || world->points_max > WORLD_POINTS_MAX_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0,
+			       "expected a limit of 1 to %u points, found %llu",
+			       WORLD_POINTS_MAX_MAX, (unsigned long long)world->points_max);
+	if (!variant_sound(&world->variant))
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "a knob of the variant has no such value");
+	if (world->nr_slots > SLOTS_MAX || world->nr_maps > MAPS_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0,
+			       "expected at most %u slots and %u maps, found %u and %u", SLOTS_MAX,
+			       MAPS_MAX, world->nr_slots, world->nr_maps);
+	return true;
+}
+
+static bool slot_in_range(const struct world *world, u32 nr, struct flaw *flaw)
+{
+	const struct subject_slot *slot = &world->slots[nr];
+
+	if (slot->start >= slot->end)
+		return flaw_is(flaw, FLAW_SLOT, nr, 0, "expected gfns A..B with A below B");
+	if (slot->end > world_gfns(world))
+		return flaw_is(flaw, FLAW_SLOT, nr, 0,
+			       "expected gfns up to 0x%llx (%u levels), found 0x%llx",
+			       (unsigned long long)world_gfns(world), world->levels,
+			       (unsigned long long)slot->end);
+	if (slot->hva >= HVA_MAX || slot->end - slot->start > HVA_MAX - slot->hva)
+		return flaw_is(flaw, FLAW_SLOT, nr, 0,
+			       "expected hvas below 0x%x, but the slot's go from 0x%llx to 0x%llx",
+			       HVA_MAX, (unsigned long long)slot->hva,
+			       (unsigned long long)(slot->hva + (slot->end - slot->start)));
+	return true;
+}
+
+bool slot_check(const struct world *world, u32 nr, struct flaw *flaw)
+{
+	const struct subject_slot *slot = &world->slots[nr];
+
+	if (slot->id >= SLOTS_MAX)
+		return flaw_is(flaw, FLAW_SLOT, nr, 0, "expected a slot from 0 to %u, found %u",
+			       SLOTS_MAX - 1, slot->id);
+	if (slot->as_id)
+		return flaw_is(flaw, FLAW_SLOT, nr, 0,
+			       "there is one address space in this build, 0; found %u", slot->as_id);
+	if (!slot_in_range(world, nr, flaw))
+		return false;
+	for (u32 i = 0; i < nr; i++) {
+		const struct subject_slot *other = &world->slots[i];
+
+		if (other->id == slot->id)
+			return flaw_is(flaw, FLAW_SLOT, nr, 0, "there is a slot %u already", slot->id);
+		if (slot->start < other->end && other->start < slot->end)
+			return flaw_is(flaw, FLAW_SLOT, nr, 0,
+				       "the gfns of slot %u overlap those of slot %u", slot->id,
+				       other->id);
+	}
+	return true;
+}
+
+bool map_check(const struct world *world, u32 nr, struct flaw *flaw)
+{
+	const struct map_line *map = &world->maps[nr];
+
+	if (map->start >= map->end)
+		return flaw_is(flaw, FLAW_MAP, nr, 0, "expected hvas A..B with A below B");
+	if (map->end > HVA_MAX)
+		return flaw_is(flaw, FLAW_MAP, nr, 0, "expected hvas up to 0x%x, found 0x%llx", HVA_MAX,
+			       (unsigned long long)map->end);
+	if (map->order)
+		return flaw_is(flaw, FLAW_MAP, nr, 0,
+			       "expected order 0, found %u: there are no huge pages in this build",
+			       map->order);
+	for (u32 i = 0; i < nr; i++)
+		if (map->start < world->maps[i].end && world->maps[i].start < map->end)
+			return flaw_is(flaw, FLAW_MAP, nr, 0,
+				       "these hvas overlap those mapped from 0x%llx",
+				       (unsigned long long)world->maps[i].start);
+	return true;
+}
+
+bool task_check(const struct program *program, u32 nr, struct flaw *flaw)
+{
+	const struct task_program *task = &program->tasks[nr];
+
+	if (task->kind >= TASK_KIND_COUNT)
+		return flaw_is(flaw, FLAW_TASK, nr, 0, "task %u is of no known kind", nr);
+	if (!task->nr_ops || task->nr_ops > OPS_MAX)
+		return flaw_is(flaw, FLAW_TASK, nr, 0, "expected 1 to %u ops, found %u", OPS_MAX,
+			       task->nr_ops);
+	if (task->kind != TASK_VCPU)
+		return true;
+	if (task->vcpu >= VCPUS_MAX)
+		return flaw_is(flaw, FLAW_TASK, nr, 0, "expected a vCPU from 0 to %u, found %u",
+			       VCPUS_MAX - 1, task->vcpu);
+	for (u32 i = 0; i < nr; i++)
+		if (program->tasks[i].kind == TASK_VCPU && program->tasks[i].vcpu == task->vcpu)
+			return flaw_is(flaw, FLAW_TASK, nr, 0, "vCPU %u is that of task %u already",
+				       task->vcpu, i);
+	return true;
+}
+
+bool op_check(const struct program *program, u32 task_nr, u32 nr, struct flaw *flaw)
+{
+	const struct task_program *task = &program->tasks[task_nr];
+	const struct op *op = &task->ops[nr];
+	u64 limit = HVA_MAX;
+
+	if (op->id >= OP_COUNT)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr, "there is no such op");
+	if (op_rows[op->id].kind != task->kind)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr,
+			       "'%s' is an op of a %s task, but this is a %s task",
+			       op_rows[op->id].name, task_kind_names[op_rows[op->id].kind],
+			       task_kind_names[task->kind]);
+	if (op->access >= ACCESS_COUNT)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected r, w or x");
+	if (op_rows[op->id].args == OP_ARGS_ACCESS_GFN)
+		limit = world_gfns(&program->world);
+	if (op->start >= limit || op->end > limit)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected %s below 0x%llx, found 0x%llx",
+			       limit == HVA_MAX ? "hvas" : "a gfn", (unsigned long long)limit,
+			       (unsigned long long)max_u64(op->start, op->end));
+	if (op_rows[op->id].args == OP_ARGS_HVA_RANGE && op->start >= op->end)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected hvas A..B with A below B");
+	return true;
+}
+
+/* Pages of host page tables that a range of @nr_pages may need. */
+static u64 host_tables(u64 nr_pages)
+{
+	return nr_pages / PT_ENTRIES + 2;
+}
+
+u64 world_pages(const struct world *world)
+{
+	u64 pages = 1; /* the root */
+
+	for (u32 i = 0; i < world->nr_maps; i++)
+		pages += map_pages(&world->maps[i]);
+	return pages;
+}
+
+/* A page that is mapped read-only has a sharer, who keeps it when it is copied. */
+u64 map_pages(const struct map_line *map)
+{
+	u64 nr_pages = map->end - map->start;
+
+	return (map->read_only ? 2 * nr_pages : nr_pages) + host_tables(nr_pages);
+}
+
+/*
+ * A fault links at most one table a level. Each write protection lets every page of its range be
+ * copied once more while the sharers keep the old one.
+ */
+u64 op_pages(const struct world *world, const struct op *op)
+{
+	switch (op->id) {
+	case OP_fault:
+	case OP_touch:
+		return world->levels;
+	case OP_populate:
+		return op->end - op->start + host_tables(op->end - op->start);
+	case OP_wrprotect:
+		return op->end - op->start;
+	case OP_migrate:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+u64 program_pages(const struct program *program)
+{
+	u64 pages = world_pages(&program->world);
+
+	for (u32 i = 0; i < program->nr_tasks; i++)
+		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
+			pages += op_pages(&program->world, &program->tasks[i].ops[j]);
+	return pages;
+}
+
+static bool tasks_check(const struct program *program, struct flaw *flaw)
+{
+	if (!program->nr_tasks || program->nr_tasks > TASKS_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected 1 to %u tasks, found %u", TASKS_MAX,
+			       program->nr_tasks);
+	for (u32 i = 0; i < program->nr_tasks; i++) {
+		if (!task_check(program, i, flaw))
+			return false;
+		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
+			if (!op_check(program, i, j, flaw))
+				return false;
+	}
+	return true;
+}
+
+bool program_check(const struct program *program, struct flaw *flaw)
+{
+	const struct world *world = &program->world;
+
+	if (!world_check(world, flaw))
+		return false;
+	for (u32 i = 0; i < world->nr_slots; i++)
+		if (!slot_check(world, i, flaw))
+			return false;
+	for (u32 i = 0; i < world->nr_maps; i++)
+		if (!map_check(world, i, flaw))
+			return false;
+	if (!tasks_check(program, flaw))
+		return false;
+	if (program_pages(program) > PROGRAM_PAGES_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0,
+			       "the program may need %llu pages, and there are %u: map, populate and "
+			       "write-protect less",
+			       (unsigned long long)program_pages(program), PROGRAM_PAGES_MAX);
+	return true;
+}
+
+bool directive_check(const struct program *program, const struct schedule *schedule, u32 nr,
+		     struct flaw *flaw)
+{
+	const struct directive *directive = &schedule->directives[nr];
+
+	if (directive->task >= program->nr_tasks)
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "there is no task %u", directive->task);
+	if (directive->op >= program->tasks[directive->task].nr_ops)
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "task %u has no such op", directive->task);
+	if (directive->action != DO_ANSWER && directive->to >= program->nr_tasks)
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "there is no task %u", directive->to);
+	if (directive->place == AT_SITE && !directive->site.text[0] && !directive->ordinal)
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "expected a site, an ordinal or both");
+	if (directive->action == DO_UNTIL && !directive->until.text[0])
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "expected a site to wait for");
+	if (directive->action == DO_ANSWER && directive->place != AT_SITE)
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0,
+			       "nothing is asked at the start or end of an op");
+	if (directive->action == DO_ANSWER && directive->answer > ANSWER_MAX)
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "expected an answer up to %u", ANSWER_MAX);
+	return true;
+}
+
+bool schedule_check(const struct program *program, const struct schedule *schedule,
+		    struct flaw *flaw)
+{
+	if (schedule->has_first && schedule->first >= program->nr_tasks)
+		return flaw_is(flaw, FLAW_START, 0, 0, "there is no task %u", schedule->first);
+	if (schedule->nr_directives > DIRECTIVES_MAX)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected at most %u directives, found %u",
+			       DIRECTIVES_MAX, schedule->nr_directives);
+	for (u32 i = 0; i < schedule->nr_directives; i++)
+		if (!directive_check(program, schedule, i, flaw))
+			return false;
+	return true;
+}
+
+/* For callers that have no text to point into. */
+static void flaw_tell(const struct flaw *flaw, struct text_error *error)
+{
+	static const char *const parts[] = { NULL, "slot", "map", "task", "op", NULL, "directive" };
+	struct buf text = { 0 };
+
+	if (flaw->part == FLAW_OP)
+		buf_printf(&text, "task %u op %u: ", flaw->nr, flaw->sub);
+	else if (parts[flaw->part])
+		buf_printf(&text, "%s %u: ", parts[flaw->part], flaw->nr);
+	buf_printf(&text, "%s", flaw->message);
+	error->line = error->column = 0;
+	text_copy(error->message, sizeof(error->message), text.data, text.size);
+	buf_free(&text);
+}
+
+bool program_valid(const struct program *program, struct text_error *error)
+{
+	struct flaw flaw;
+
+	if (program_check(program, error ? &flaw : NULL))
+		return true;
+	if (error)
+		flaw_tell(&flaw, error);
+	return false;
+}
+
+bool schedule_valid(const struct program *program, const struct schedule *schedule,
+		    struct text_error *error)
+{
+	struct flaw flaw;
+
+	if (schedule_check(program, schedule, error ? &flaw : NULL))
+		return true;
+	if (error)
+		flaw_tell(&flaw, error);
+	return false;
+}

@@ -1,0 +1,57 @@
+/*
+ * What the files of this folder share: how a part of a program is judged, one part at a time, so that
+ * the parser can point at it and the decoder can leave it out.
+ */
+#ifndef WORKLOAD_WORKLOAD_INTERNAL_H
+#define WORKLOAD_WORKLOAD_INTERNAL_H
+
+#include "host/host.h"
+#include "machine/machine.h"
+#include "workload/workload.h"
+
+enum flaw_part { FLAW_WORLD, FLAW_SLOT, FLAW_MAP, FLAW_TASK, FLAW_OP, FLAW_START, FLAW_DIRECTIVE };
+
+/* What is wrong, and with which part: slot, map, task or directive @nr; ops: @sub of task @nr. */
+struct flaw {
+	enum flaw_part part;
+	u32 nr, sub;
+	char message[240];
+};
+
+/* Copies at most @room - 1 bytes and a NUL. */
+void text_copy(char *to, size_t room, const char *from, size_t size);
+
+/*
+ * Each judges one part against the world, and against the parts of its kind before it. @flaw may be
+ * NULL. Return: whether it is sound.
+ */
+bool world_check(const struct world *world, struct flaw *flaw);
+bool slot_check(const struct world *world, u32 nr, struct flaw *flaw);
+bool map_check(const struct world *world, u32 nr, struct flaw *flaw);
+/* Kind, vCPU and number of ops, not the ops. */
+bool task_check(const struct program *program, u32 nr, struct flaw *flaw);
+bool op_check(const struct program *program, u32 task, u32 nr, struct flaw *flaw);
+bool directive_check(const struct program *program, const struct schedule *schedule, u32 nr,
+		     struct flaw *flaw);
+/* The whole of it. */
+bool program_check(const struct program *program, struct flaw *flaw);
+bool schedule_check(const struct program *program, const struct schedule *schedule,
+		    struct flaw *flaw);
+
+/* Parts of program_pages(). */
+u64 world_pages(const struct world *world);
+u64 map_pages(const struct map_line *map);
+u64 op_pages(const struct world *world, const struct op *op);
+
+/*
+ * Makes any values a sound program (repair.c): what is out of range is folded into the slots and maps
+ * that there are, what collides or is too much is left out, and tasks without ops go. A sound program
+ * of this build's geometry is not changed. @program: task kinds and counts may be anything up to the
+ * sizes of the arrays, and the members in use are initialised.
+ */
+void program_repair(struct program *program);
+
+/* Runs one op to its end. Context: a task. Return: enum subject_ret of the last attempt, else 0. */
+u64 op_execute(const struct task_program *task, const struct op *op);
+
+#endif
