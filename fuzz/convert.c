@@ -131,6 +131,36 @@ static void thin_out(const struct run_spec *spec, const struct schedule *schedul
 	free(fewer.at);
 }
 
+/* Hints and occurrences as they are now that other directives are gone. */
+static void refresh(const struct run_spec *spec, struct schedule *schedule,
+		    struct directive_list *list, const struct expectation *expect)
+{
+	static struct recording *recording;
+	struct directive_list fresh = { 0 };
+	struct schedule start = { 0 };
+	struct run_spec directed = *spec;
+	struct run_result result;
+
+	if (!recording)
+		recording = recording_alloc();
+	directed.strategy = NULL;
+	directed.recording = recording;
+	directed.has_first = schedule->has_first;
+	directed.first = schedule->first;
+	directed.directives = list->at;
+	directed.nr_directives = list->nr;
+	run_isolated(&directed, &result, false);
+	collect(&fresh, &start, recording);
+	if (fresh.nr <= list->nr && leads_to(spec, &start, &fresh, expect, true)) {
+		struct directive_list old = *list;
+
+		*schedule = start;
+		*list = fresh;
+		fresh = old;
+	}
+	free(fresh.at);
+}
+
 bool convert_schedule(struct repro *repro, const struct run_spec *spec,
 		      const struct recording *recording, const struct expectation *expect)
 {
@@ -138,11 +168,13 @@ bool convert_schedule(struct repro *repro, const struct run_spec *spec,
 	struct schedule schedule = { 0 };
 	bool done = false;
 
-	if (!recording->lost)
-		collect(&list, &schedule, recording);
-	if (!recording->lost && leads_to(spec, &schedule, &list, expect, false)) {
+	if (recording->lost)
+		return false;
+	collect(&list, &schedule, recording);
+	if (leads_to(spec, &schedule, &list, expect, false)) {
 		if (list.nr > DIRECTIVES_MAX || !leads_to(spec, &schedule, &list, expect, true))
 			thin_out(spec, &schedule, &list, expect);
+		refresh(spec, &schedule, &list, expect);
 		done = list.nr <= DIRECTIVES_MAX &&
 		       leads_to(spec, &schedule, &list, expect, true);
 	}

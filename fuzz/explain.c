@@ -147,9 +147,67 @@ static u32 rank_of(const struct recorded_event *event)
 	}
 }
 
-static void event_line(struct page *page, const struct recorded_event *event)
+static const char *const retry_words[RETRY_REASON_COUNT] = {
+	[RETRY_BEFORE_GUP] = "before the translation",
+	[RETRY_AFTER_GUP] = "after the translation",
+	[RETRY_LOCKED] = "under mmu_lock",
+	[RETRY_UNSET_RANGE] = "no range yet",
+	[RETRY_OBSOLETE_ROOT] = "obsolete root",
+	[RETRY_FROZEN] = "frozen entry",
+	[RETRY_LOST_TABLE] = "lost the race for a table",
+	[RETRY_LOST_LEAF] = "lost the race for the leaf",
+	[RETRY_NO_TABLE] = "a table vanished",
+};
+
+/* The common events in words, the others as their fields. */
+static void print_event(struct buf *buf, const struct recorded_event *event)
 {
 	const struct event_row *row = &event_rows[event->head.id];
+	const unsigned long long *field = (const unsigned long long *)event->fields;
+
+	switch (event->head.id) {
+	case EVENT_fault_snapshot:
+		buf_printf(buf, "snapshot: seq %llu", field[0]);
+		return;
+	case EVENT_fault_translated:
+		buf_printf(buf, "gfn %#llx is pfn %lld %s", field[0], (long long)field[1],
+			   field[2] ? "rw" : "r");
+		return;
+	case EVENT_fault_checked:
+		buf_printf(buf, "check passed: seq %llu", field[1]);
+		return;
+	case EVENT_fault_retried:
+		buf_printf(buf, "RETRY: %s",
+			   field[1] < RETRY_REASON_COUNT ? retry_words[field[1]] : "?");
+		return;
+	case EVENT_invalidate_begun:
+		buf_printf(buf, "invalidation begins");
+		return;
+	case EVENT_invalidate_range_added:
+		buf_printf(buf, "adds gfns %#llx..%#llx", field[0], field[1]);
+		return;
+	case EVENT_invalidate_ended:
+		buf_printf(buf, "invalidation ends");
+		return;
+	case EVENT_tlb_filled:
+		buf_printf(buf, "TLB fill: gfn %#llx, pfn %llu", field[2], field[4]);
+		return;
+	case EVENT_guest_accessed:
+		buf_printf(buf, "guest access: gfn %#llx, pfn %llu%s", field[1], field[2],
+			   field[4] ? " (TLB)" : "");
+		return;
+	case EVENT_frame_freed:
+		buf_printf(buf, "pfn %llu is freed", field[0]);
+		return;
+	default:
+		buf_printf(buf, "%s:", row->name);
+		for (u32 i = 0; i < row->nr_fields && strcmp(row->fields[i], "nothing"); i++)
+			buf_printf(buf, " %s %#llx", row->fields[i], field[i]);
+	}
+}
+
+static void event_line(struct page *page, const struct recorded_event *event)
+{
 	u32 rank = rank_of(event);
 	struct buf buf = { 0 };
 
@@ -178,11 +236,25 @@ static void event_line(struct page *page, const struct recorded_event *event)
 	}
 	if (rank > RANK_MAX)
 		return;
-	for (u32 i = 0; i < row->nr_fields && strcmp(row->fields[i], "nothing"); i++)
-		buf_printf(&buf, " %s %#llx", row->fields[i],
-			   (unsigned long long)event->fields[i]);
-	add_line(page, event->head.task, rank, "  %s:%s", row->name, buf_text(&buf));
+	print_event(&buf, event);
+	add_line(page, event->head.task, rank, "  %s", buf_text(&buf));
 	buf_free(&buf);
+}
+
+/* An access to the words that faults and invalidations talk through. */
+static void invalidate_line(struct page *page, const struct step *step)
+{
+	const char *expression = expression_of(step->site);
+	const char *name = strstr(expression, "mmu_invalidate_") + strlen("mmu_invalidate_");
+	bool read = strstr(expression, "READ"), range = strstr(expression, "range");
+	char value[24];
+
+	if (step->value == ~0ull)
+		snprintf(value, sizeof(value), "unset");
+	else
+		snprintf(value, sizeof(value), "%#llx", (unsigned long long)step->value);
+	add_line(page, step->task, read || range ? 2 : 1, "  %s %.*s%s%s", read ? "reads" : "writes",
+		 (int)strcspn(name, ")"), name, read ? ": " : ", was ", value);
 }
 
 static void step_line(struct page *page, const struct step *step)
@@ -201,9 +273,8 @@ static void step_line(struct page *page, const struct step *step)
 		return;
 	if (switched)
 		add_line(page, step->task, 0, "  <stops before %s>", expression);
-	else if (strstr(expression, "mmu_invalidate"))
-		add_line(page, step->task, strstr(expression, "READ") ? 2 : 1, "  %s [was %#llx]",
-			 expression, (unsigned long long)step->value);
+	else if (strstr(expression, "mmu_invalidate_"))
+		invalidate_line(page, step);
 }
 
 static void collect_lines(struct page *page)
@@ -239,7 +310,7 @@ static void print_cell(struct buf *buf, const struct page *page, const struct li
 
 		if (strlen(text) > len)
 			for (u32 cut = len; cut > len / 2; cut--)
-				if (text[cut] == ' ' || text[cut] == '>') {
+				if (text[cut] == ' ') {
 					len = cut;
 					break;
 				}

@@ -118,7 +118,8 @@ enum mmu_retry mmu_invalidate_retry_gfn_unsafe(struct kvm_vcpu *vcpu, u64 mmu_se
 /* What to do with every slot that a range of host pages overlaps; see kvm_handle_hva_range. */
 struct kvm_hva_range {
 	hva_t start, end;
-	bool (*handler)(struct kvm *kvm, const struct kvm_gfn_range *range); /* NULL: none */
+	/* @flush: owed already. Return: whether a flush is owed now. NULL: none. */
+	bool (*handler)(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush);
 	void (*on_lock)(struct kvm *kvm); /* once, under mmu_lock, if any slot overlaps */
 	bool flush_on_ret;
 	bool may_block;
@@ -130,6 +131,12 @@ struct kvm_hva_range {
  */
 static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *range)
 {
+	/*
+	 * Upstream starts each slot's walk with no flush owed. A yield in the second slot then drops
+	 * mmu_lock while TLBs still hold what was zapped in the first: whoever takes the same pages
+	 * back meanwhile finds nothing to zap, owes no flush of its own, and frees them. stale_tlb.
+	 */
+	bool carry = kvm->variant.knob[KNOB_unmap_flush] == unmap_flush_carried;
 	bool locked = false, flush = false;
 	int idx = srcu_read_lock(&kvm->srcu);
 	struct kvm_memslots *slots = rcu_dereference(kvm->memslots);
@@ -153,7 +160,7 @@ static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *ra
 			if (!range->handler)
 				break;
 		}
-		flush |= range->handler(kvm, &gfn_range);
+		flush |= range->handler(kvm, &gfn_range, carry && flush);
 	}
 	/* Under the lock still: when start has returned, the host frees the pages. */
 	if (range->flush_on_ret && flush && !bug(zap_skips_flush))
@@ -163,10 +170,10 @@ static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *ra
 	srcu_read_unlock(&kvm->srcu, idx);
 }
 
-static bool kvm_mmu_unmap_gfn_range(struct kvm *kvm, const struct kvm_gfn_range *range)
+static bool kvm_mmu_unmap_gfn_range(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush)
 {
 	kvm_mmu_invalidate_range_add(kvm, range->start, range->end);
-	return kvm_tdp_mmu_unmap_gfn_range(kvm, range, false);
+	return kvm_tdp_mmu_unmap_gfn_range(kvm, range, flush);
 }
 
 static int kvm_mmu_notifier_invalidate_range_start(struct mmu_notifier *mn,

@@ -5,6 +5,16 @@
 
 struct kvm *kvm_vm;
 
+/* In the order of their host addresses, which is that in which a notification visits them. */
+static void insert_by_hva(struct kvm_memslots *slots, struct kvm_memory_slot slot)
+{
+	u32 at = slots->nr++;
+
+	for (; at && slots->slots[at - 1].userspace_addr > slot.userspace_addr; at--)
+		slots->slots[at] = slots->slots[at - 1];
+	slots->slots[at] = slot;
+}
+
 static struct kvm_memslots *create_memslots(const struct subject_config *config)
 {
 	struct kvm_memslots *slots = kern_alloc(sizeof(*slots));
@@ -12,13 +22,11 @@ static struct kvm_memslots *create_memslots(const struct subject_config *config)
 	for (u32 i = 0; i < config->nr_slots; i++) {
 		const struct subject_slot *from = &config->slots[i];
 
-		slots->slots[slots->nr++] = (struct kvm_memory_slot){
-			.base_gfn = from->start,
-			.npages = from->end - from->start,
-			.userspace_addr = from->hva,
-			.as_id = (u16)from->as_id,
-			.id = (u16)from->id,
-		};
+		insert_by_hva(slots, (struct kvm_memory_slot){ .base_gfn = from->start,
+							       .npages = from->end - from->start,
+							       .userspace_addr = from->hva,
+							       .as_id = (u16)from->as_id,
+							       .id = (u16)from->id });
 	}
 	return slots;
 }
