@@ -9,8 +9,8 @@
 
 #include "base/assert.h"
 
-#define ROUNDS 7
-#define BENCH_TARGET "fault_vs_invalidate"
+#define ROUNDS	       7
+#define BENCH_TARGET   "fault_vs_invalidate"
 #define BENCH_PROGRAMS 64
 #define POINTS_A_ROUND 2000000u
 

@@ -15,7 +15,7 @@
 #include "base/hash.h"
 
 #define TICK_MICROSECONDS 2000
-#define TICKS_A_REPORT 100
+#define TICKS_A_REPORT	  100
 /* One schedule of so many is recorded, to see which sites the search reaches. */
 #define SCHEDULES_PER_SAMPLE 512
 

@@ -41,9 +41,9 @@ static struct directive *add_at(struct directive_list *list, const struct step *
 	directive->task = step->task;
 	directive->op = step->op;
 	directive->ordinal = step->ordinal;
-	directive->place = step->kind == SCHED_AT_START ? AT_START :
-			   step->kind == SCHED_AT_END	? AT_END :
-							  AT_SITE;
+	directive->place = step->kind == SCHED_AT_START ? AT_START
+			   : step->kind == SCHED_AT_END ? AT_END
+							: AT_SITE;
 	if (directive->place == AT_SITE) {
 		directive->site.occurrence = step->occurrence;
 		snprintf(directive->site.text, sizeof(directive->site.text), "%s",
@@ -175,8 +175,7 @@ bool convert_schedule(struct repro *repro, const struct run_spec *spec,
 		if (list.nr > DIRECTIVES_MAX || !leads_to(spec, &schedule, &list, expect, true))
 			thin_out(spec, &schedule, &list, expect);
 		refresh(spec, &schedule, &list, expect);
-		done = list.nr <= DIRECTIVES_MAX &&
-		       leads_to(spec, &schedule, &list, expect, true);
+		done = list.nr <= DIRECTIVES_MAX && leads_to(spec, &schedule, &list, expect, true);
 	}
 	if (done) {
 		schedule.nr_directives = list.nr;

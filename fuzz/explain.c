@@ -13,8 +13,8 @@
 #include "base/assert.h"
 
 #define LINES_WANTED 48
-#define RANK_MAX 3
-#define LINE_BYTES 120
+#define RANK_MAX     3
+#define LINE_BYTES   120
 
 struct line {
 	u8 task, rank;
@@ -224,8 +224,8 @@ static void event_line(struct page *page, const struct recorded_event *event)
 		return;
 	case EVENT_task_stuck:
 		add_line(page, (u32)event->fields[0], 0, "  stuck on %s",
-			 event->fields[1] < LOCK_CLASS_COUNT ? lock_class_names[event->fields[1]] :
-							       "a wait");
+			 event->fields[1] < LOCK_CLASS_COUNT ? lock_class_names[event->fields[1]]
+							     : "a wait");
 		return;
 	case EVENT_lock_acquired:
 	case EVENT_lock_released:
@@ -253,8 +253,9 @@ static void invalidate_line(struct page *page, const struct step *step)
 		snprintf(value, sizeof(value), "unset");
 	else
 		snprintf(value, sizeof(value), "%#llx", (unsigned long long)step->value);
-	add_line(page, step->task, read || range ? 2 : 1, "  %s %.*s%s%s", read ? "reads" : "writes",
-		 (int)strcspn(name, ")"), name, read ? ": " : ", was ", value);
+	add_line(page, step->task, read || range ? 2 : 1, "  %s %.*s%s%s",
+		 read ? "reads" : "writes", (int)strcspn(name, ")"), name, read ? ": " : ", was ",
+		 value);
 }
 
 static void step_line(struct page *page, const struct step *step)
@@ -339,7 +340,8 @@ static void print_columns(struct buf *buf, struct page *page)
 		if (task->kind == TASK_VCPU)
 			snprintf(head, sizeof(head), "task %u (vcpu %u)", i, task->vcpu);
 		else
-			snprintf(head, sizeof(head), "task %u (%s)", i, task_kind_names[task->kind]);
+			snprintf(head, sizeof(head), "task %u (%s)", i,
+				 task_kind_names[task->kind]);
 		buf_printf(buf, "%-*s", i + 1 < program->nr_tasks ? (int)page->width : 1, head);
 	}
 	buf_printf(buf, "\n");

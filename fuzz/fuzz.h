@@ -137,7 +137,7 @@ struct recorded_event {
 	struct event head;
 	u64 fields[8];
 };
-#define STEPS_MAX (1u << 16)
+#define STEPS_MAX  (1u << 16)
 #define EVENTS_MAX (1u << 16)
 
 struct recording {
@@ -214,7 +214,7 @@ bool explain(struct buf *buf, const struct repro *repro);
 /* --- searching (campaign.c) --- */
 
 #define SCHEDULES_PER_PROGRAM 16
-#define FINDINGS_MAX 64
+#define FINDINGS_MAX	      64
 
 struct campaign {
 	const struct target *target;

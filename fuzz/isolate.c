@@ -82,12 +82,11 @@ static bool classify_line(struct death *death, const char *mark)
 
 static void classify(struct death *death, int status)
 {
-	static const char *const marks[] = { "ERROR: AddressSanitizer: ",
-					     "WARNING: ThreadSanitizer: ",
-					     "WARNING: MemorySanitizer: ",
-					     "runtime error: ",
-					     "ERROR: ThreadSanitizer: ",
-					     "ERROR: MemorySanitizer: " };
+	static const char *const marks[] = {
+		"ERROR: AddressSanitizer: ",  "WARNING: ThreadSanitizer: ",
+		"WARNING: MemorySanitizer: ", "runtime error: ",
+		"ERROR: ThreadSanitizer: ",   "ERROR: MemorySanitizer: "
+	};
 
 	death->kind = VERDICT_SANITIZER;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FRAMEWORK) {

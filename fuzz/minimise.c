@@ -16,8 +16,8 @@
 #include "base/hash.h"
 
 #define SEARCH_SCHEDULES 3000
-#define ATTEMPTS_MAX 50000
-#define SECONDS_MAX 120.0
+#define ATTEMPTS_MAX	 50000
+#define SECONDS_MAX	 120.0
 
 /* What a search in a child found. */
 struct found {
@@ -225,8 +225,8 @@ static bool drop_ops(void)
 	return changed;
 }
 
-/* vCPUs are numbered in the order of their tasks. */
-static bool renumber_vcpus(void)
+/* vCPUs are numbered in the order of their tasks, memslots in their own. */
+static bool renumber(void)
 {
 	struct program *program = &propose()->program;
 	u8 next = 0;
@@ -234,6 +234,8 @@ static bool renumber_vcpus(void)
 	for (u32 i = 0; i < program->nr_tasks; i++)
 		if (program->tasks[i].kind == TASK_VCPU)
 			program->tasks[i].vcpu = next++;
+	for (u32 i = 0; i < program->world.nr_slots; i++)
+		program->world.slots[i].id = i;
 	return memcmp(&mini.trial.program, &mini.best.program, sizeof(mini.best.program)) &&
 	       keep_if_fails();
 }
@@ -244,7 +246,8 @@ static bool drop_world_lines(void)
 {
 	bool changed = false;
 
-	for (u32 i = mini.best.program.world.nr_slots; i-- && mini.best.program.world.nr_slots > 1;) {
+	for (u32 i = mini.best.program.world.nr_slots;
+	     i-- && mini.best.program.world.nr_slots > 1;) {
 		struct world *world = &propose()->program.world;
 
 		world->nr_slots--;
@@ -273,8 +276,7 @@ static bool set_number(u64 *best, u64 *trial, u64 value)
 	return keep_if_fails();
 }
 
-#define TRY_FIELD(field, value) \
-	(propose(), set_number(&mini.best.field, &mini.trial.field, value))
+#define TRY_FIELD(field, value) (propose(), set_number(&mini.best.field, &mini.trial.field, value))
 
 static bool default_world(void)
 {
@@ -506,7 +508,7 @@ static void to_fixed_point(void)
 		changed |= default_world();
 		changed |= shrink_ranges();
 		changed |= simplify_accesses();
-		changed |= renumber_vcpus();
+		changed |= renumber();
 		changed |= find_fewer();
 		changed |= move_switches();
 	} while (changed && !out_of_time());
@@ -524,8 +526,7 @@ static void convert_first(void)
 	spec.recording = mini.recording;
 	run_isolated(&spec, &result, false);
 	propose();
-	if (convert_schedule(&mini.trial, &spec, mini.recording, &mini.expect) ||
-	    search_schedule())
+	if (convert_schedule(&mini.trial, &spec, mini.recording, &mini.expect) || search_schedule())
 		mini.best = mini.trial;
 }
 

@@ -33,8 +33,8 @@ void record_begin(struct recording *recording)
 {
 	if (!record.passes) {
 		record.nr_sites = sites_count();
-		record.passes = calloc((size_t)TASKS_MAX * (record.nr_sites + 1),
-				       sizeof(*record.passes));
+		record.passes =
+			calloc((size_t)TASKS_MAX * (record.nr_sites + 1), sizeof(*record.passes));
 		ASSERT(record.passes);
 	}
 	record.to = recording;

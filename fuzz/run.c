@@ -45,9 +45,9 @@ static u32 next_directed(const struct sched_stop *stop)
 			to = stop->task;
 		to = directives_veto(stop, to);
 	}
-	grant = run.strategy_end == ~0ull ? ~0ull :
-		run.strategy_end > now    ? run.strategy_end - now :
-					    1;
+	grant = run.strategy_end == ~0ull ? ~0ull
+		: run.strategy_end > now  ? run.strategy_end - now
+					  : 1;
 	grant = min_u64(grant, directives_grant(to));
 	if (grant != ~0ull)
 		sched_grant(grant);

@@ -15,16 +15,15 @@ extern const char mmurace_reports_by_exit_code[] __attribute__((weak));
 
 const char *__asan_default_options(void)
 {
-	return mmurace_reports_by_exit_code ?
-		       "detect_stack_use_after_return=0:detect_leaks=0:exitcode=83" :
-		       "detect_stack_use_after_return=0:detect_leaks=0:symbolize=0";
+	return mmurace_reports_by_exit_code
+		       ? "detect_stack_use_after_return=0:detect_leaks=0:exitcode=83"
+		       : "detect_stack_use_after_return=0:detect_leaks=0:symbolize=0";
 }
 
 const char *__tsan_default_options(void)
 {
-	return mmurace_reports_by_exit_code ?
-		       "halt_on_error=1:report_signal_unsafe=0:exitcode=83" :
-		       "halt_on_error=1:report_signal_unsafe=0:symbolize=0";
+	return mmurace_reports_by_exit_code ? "halt_on_error=1:report_signal_unsafe=0:exitcode=83"
+					    : "halt_on_error=1:report_signal_unsafe=0:symbolize=0";
 }
 
 const char *__msan_default_options(void)

@@ -119,6 +119,9 @@ bool finding_save(struct repro *repro, const char *folder, struct buf *path);
 
 /* --- JSON, one object a line (json.c) --- */
 
+/* Before anything else of these. */
+void json_prepare(void);
+/* Prints and frees @object. */
 void json_end(cJSON *object);
 void json_text(cJSON *object, const char *name, const char *text);
 /* Numbers are written as integers when they are. */

@@ -39,9 +39,8 @@ static void list_bugs(bool json)
 {
 	for (u32 i = 1; i < BUG_COUNT; i++) {
 		const struct bug_row *row = &bug_rows[i];
-		const char *fields[] = { "oracle", row->oracle, "class", row->class,
-					 "row",	   row->row,	"target", row->target,
-					 "fix",	   row->fix };
+		const char *fields[] = { "oracle", row->oracle, "class",     row->class, "row",
+					 row->row, "target",	row->target, "fix",	 row->fix };
 
 		print_row(json, row->slug, row->why, fields, 5);
 	}
@@ -100,9 +99,12 @@ static void list_configs(bool json)
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *fields[] = { "compiler", rows[i].compiler, "sanitizers",
-					 *rows[i].sanitizers ? rows[i].sanitizers : "none",
-					 "engine", rows[i].engine, "index_bits", rows[i].bits };
+		const char *fields[] = {
+			"compiler",   rows[i].compiler,
+			"sanitizers", *rows[i].sanitizers ? rows[i].sanitizers : "none",
+			"engine",     rows[i].engine,
+			"index_bits", rows[i].bits
+		};
 
 		print_row(json, rows[i].name,
 			  strcmp(rows[i].name, CONFIG_NAME) ? "" : "(this binary)", fields, 4);
@@ -113,9 +115,10 @@ static const struct {
 	const char *name;
 	void (*list)(bool json);
 } lists[] = {
-	{ "targets", list_targets },	   { "bugs", list_bugs }, { "oracles", list_oracles },
-	{ "variants", list_variants },	   { "strategies", list_strategies },
-	{ "ops", list_ops },		   { "configs", list_configs },
+	{ "targets", list_targets },	   { "bugs", list_bugs },
+	{ "oracles", list_oracles },	   { "variants", list_variants },
+	{ "strategies", list_strategies }, { "ops", list_ops },
+	{ "configs", list_configs },
 };
 
 static const char *list_name(u32 nth)
@@ -129,8 +132,8 @@ int verb_list(int argc, char **argv)
 	static struct options options;
 
 	options_parse(&options, argc, argv, keys,
-		      "targets|bugs|oracles|variants|strategies|ops|configs", "Shows what there is.",
-		      1, 1);
+		      "targets|bugs|oracles|variants|strategies|ops|configs",
+		      "Shows what there is.", 1, 1);
 	for (u32 i = 0; i < ARRAY_SIZE(lists); i++)
 		if (!strcmp(lists[i].name, options.arguments[0])) {
 			lists[i].list(options.json);

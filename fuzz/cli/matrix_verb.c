@@ -7,7 +7,7 @@
 #include "fuzz/cli/cli.h"
 
 #define REACHABILITY_SCHEDULES 2000000
-#define REACHABILITY_LEAST 100
+#define REACHABILITY_LEAST     100
 
 static void print_row(const struct matrix_row *row, bool json)
 {
@@ -118,13 +118,14 @@ static u32 print_counters(const struct options *options, const struct oracle_sta
 	u32 missing = 0;
 
 	for (u32 i = 0; i < RETRY_CLASS_none; i++)
-		missing += !print_reached(options, "retry", retry_class_names[i], stats->retries[i]);
+		missing +=
+			!print_reached(options, "retry", retry_class_names[i], stats->retries[i]);
 	for (u32 i = 0; i < EVENT_COUNT; i++)
 		if (!only_with_bugs(i))
 			missing += !print_reached(options, "event", event_rows[i].name,
 						  stats->events[i]);
-	missing += !print_reached(options, "flush", "stale_then_flushed",
-				  stats->stale_then_flushed);
+	missing +=
+		!print_reached(options, "flush", "stale_then_flushed", stats->stale_then_flushed);
 	return missing;
 }
 
@@ -146,8 +147,8 @@ static int reachability(const struct options *options)
 			.target = options->target ? options->target : target_nth(i),
 			.variant = options->variant,
 			.seed = options->seed,
-			.schedules = options->schedules ? options->schedules :
-							  REACHABILITY_SCHEDULES,
+			.schedules =
+				options->schedules ? options->schedules : REACHABILITY_SCHEDULES,
 		};
 
 		if (campaign.target->bug)
@@ -168,8 +169,9 @@ static int reachability(const struct options *options)
 
 int verb_matrix(int argc, char **argv)
 {
-	static const int keys[] = { OPT_BUG, OPT_BUDGET, OPT_SEEDS, OPT_REACHABILITY, OPT_SCHEDULES,
-				    OPT_SEED, OPT_TARGET, OPT_REPRODUCERS, OPT_CONFIG, OPT_JSON, 0 };
+	static const int keys[] = { OPT_BUG,	   OPT_BUDGET, OPT_SEEDS,  OPT_REACHABILITY,
+				    OPT_SCHEDULES, OPT_SEED,   OPT_TARGET, OPT_REPRODUCERS,
+				    OPT_CONFIG,	   OPT_JSON,   0 };
 	static struct options options;
 
 	options_parse(&options, argc, argv, keys, "",

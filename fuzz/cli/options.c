@@ -84,9 +84,10 @@ static void config_or_exit(const char *name)
 	for (u32 i = 0; i < configs_count(); i++)
 		if (!strcmp(config_name(i), name)) {
 			if (strcmp(name, CONFIG_NAME))
-				usage_error("--config: expected %s, which this binary is, found %s; "
-					    "out/bin/mmurace chooses the binary",
-					    CONFIG_NAME, name);
+				usage_error(
+					"--config: expected %s, which this binary is, found %s; "
+					"out/bin/mmurace chooses the binary",
+					CONFIG_NAME, name);
 			return;
 		}
 	unknown_name("configuration", name, config_name, configs_count());
@@ -225,6 +226,7 @@ void options_parse(struct options *options, int argc, char **argv, const int *ke
 	struct argp argp = { list, parse_option, arguments, what, NULL, NULL, NULL };
 	u32 nr = 0;
 
+	json_prepare();
 	memset(options, 0, sizeof(*options));
 	options->verb = argv[0];
 	options->variant = variant_default;

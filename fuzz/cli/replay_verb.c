@@ -40,10 +40,9 @@ static void name_by_site(struct directive *directive)
 
 		if (!step->site || step->task != directive->task || step->op != directive->op)
 			continue;
-		if (directive->site.text[0] ?
-			    strcmp(directive->site.text, site_text(step->site)) ||
-				    step->occurrence != directive->site.occurrence :
-			    step->ordinal != directive->ordinal)
+		if (directive->site.text[0] ? strcmp(directive->site.text, site_text(step->site)) ||
+						      step->occurrence != directive->site.occurrence
+					    : step->ordinal != directive->ordinal)
 			continue;
 		snprintf(directive->site.text, sizeof(directive->site.text), "%s",
 			 site_text(step->site));
@@ -253,7 +252,8 @@ int verb_replay(int argc, char **argv)
 		int code = replay_path(&options, paths[i]);
 
 		/* Bad input first, then bugs of the framework, then verdicts. */
-		if (code && (worst != EXIT_USAGE) && (code == EXIT_USAGE || worst != EXIT_FRAMEWORK))
+		if (code && (worst != EXIT_USAGE) &&
+		    (code == EXIT_USAGE || worst != EXIT_FRAMEWORK))
 			worst = code;
 		free(paths[i]);
 		if (campaign_interrupted())

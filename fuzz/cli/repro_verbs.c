@@ -51,8 +51,10 @@ int verb_minimise(int argc, char **argv)
 	}
 	print_stats(&options, options.output, &stats);
 	if (repro.schedule.strategy[0])
-		fprintf(stderr, "%s: keeps strategy %s: its directives do not lead to the same "
-				"verdict\n", options.output, repro.schedule.strategy);
+		fprintf(stderr,
+			"%s: keeps strategy %s: its directives do not lead to the same "
+			"verdict\n",
+			options.output, repro.schedule.strategy);
 	return campaign_interrupted() ? EXIT_UNFINISHED : EXIT_EXPECTED;
 }
 
@@ -138,8 +140,10 @@ static int triage(const struct options *options, const char *artifact, enum bug_
 		return EXIT_DIFFERENT;
 	}
 	if (!convert_failure(&repro, &spec, options->target->name, &result))
-		fprintf(stderr, "%s: keeps strategy and seed: its directives do not lead to the "
-				"same verdict\n", artifact);
+		fprintf(stderr,
+			"%s: keeps strategy and seed: its directives do not lead to the "
+			"same verdict\n",
+			artifact);
 	/* On disk first: the rest may take a while. */
 	ok = finding_save(&repro, options->output, &path);
 	if (minimise(&repro, &stats, &message))

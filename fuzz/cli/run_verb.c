@@ -69,8 +69,10 @@ static void save_small(struct watcher *watcher, const struct campaign_state *sta
 		struct buf message = { 0 };
 
 		if (!campaign_repro(watcher->campaign, &state->findings[i], &repro))
-			fprintf(stderr, "finding %u keeps its strategy and seed: its directives do "
-					"not lead to the same verdict\n", i + 1);
+			fprintf(stderr,
+				"finding %u keeps its strategy and seed: its directives do "
+				"not lead to the same verdict\n",
+				i + 1);
 		if (!minimise(&repro, &stats, &message))
 			fprintf(stderr, "finding %u is not minimised: %s\n", i + 1,
 				buf_text(&message));
@@ -123,8 +125,8 @@ static void print_json(const struct campaign *campaign, const struct campaign_st
 			   expect->class);
 		old = cJSON_GetObjectItemCaseSensitive(verdicts, buf_text(&key));
 		if (old)
-			cJSON_SetNumberValue(old, old->valuedouble +
-							  (double)state->findings[i].count);
+			cJSON_SetNumberValue(old,
+					     old->valuedouble + (double)state->findings[i].count);
 		else
 			json_number(verdicts, buf_text(&key), (double)state->findings[i].count);
 		buf_free(&key);
@@ -195,9 +197,19 @@ static int exit_code(const struct campaign_state *state, const struct watcher *w
 
 int verb_run(int argc, char **argv)
 {
-	static const int keys[] = { OPT_BUG, OPT_VARIANT, OPT_STRATEGY, OPT_SEED, OPT_SCHEDULES,
-				    OPT_SECONDS, OPT_STOP_ON_FIRST, OPT_FORBID, OPT_CHECK, OPT_SAVE,
-				    OPT_CONFIG, OPT_JSON, 0 };
+	static const int keys[] = { OPT_BUG,
+				    OPT_VARIANT,
+				    OPT_STRATEGY,
+				    OPT_SEED,
+				    OPT_SCHEDULES,
+				    OPT_SECONDS,
+				    OPT_STOP_ON_FIRST,
+				    OPT_FORBID,
+				    OPT_CHECK,
+				    OPT_SAVE,
+				    OPT_CONFIG,
+				    OPT_JSON,
+				    0 };
 	static struct options options;
 	struct campaign_state *state = campaign_state_alloc();
 	struct campaign campaign;

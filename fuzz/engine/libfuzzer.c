@@ -63,8 +63,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (slug && *slug)
 		armed = bug_by_slug(slug);
 	if (armed == BUG_COUNT) {
-		fprintf(stderr, "mmurace: MMURACE_BUG: no bug is named '%s'; "
-				"'mmurace list bugs' names them\n", slug);
+		fprintf(stderr,
+			"mmurace: MMURACE_BUG: no bug is named '%s'; "
+			"'mmurace list bugs' names them\n",
+			slug);
 		exit(EXIT_USAGE);
 	}
 	sites_count();

@@ -132,8 +132,7 @@ static bool matches(const struct directive *directive, const struct watch *watch
 	case AT_START:
 		return stop->kind == SCHED_AT_START;
 	case AT_END:
-		return stop->kind == SCHED_AT_END &&
-		       runnable != last_op(state.spec, directive);
+		return stop->kind == SCHED_AT_END && runnable != last_op(state.spec, directive);
 	default:
 		if (!directive->site.text[0])
 			return stop->kind != SCHED_AT_END && directive->ordinal == stop->ordinal;

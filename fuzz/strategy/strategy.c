@@ -3,11 +3,8 @@
 #include <string.h>
 
 const struct strategy strategy_rows[STRATEGY_COUNT] = {
-#define STRATEGY(name_, what_)                          \
-	[STRATEGY_##name_] = { #name_,                  \
-			       what_,                   \
-			       strategy_##name_##_begin, \
-			       strategy_##name_##_next, \
+#define STRATEGY(name_, what_)                                                                   \
+	[STRATEGY_##name_] = { #name_, what_, strategy_##name_##_begin, strategy_##name_##_next, \
 			       strategy_##name_##_value },
 #include "fuzz/strategy/strategies.def"
 #undef STRATEGY

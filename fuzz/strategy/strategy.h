@@ -45,8 +45,8 @@ static inline u32 default_choice(const struct sched_stop *stop)
 	return (u32)__builtin_ctzll(stop->runnable);
 }
 
-#define STRATEGY(name, what)                                             \
-	void strategy_##name##_begin(u64 seed);                          \
+#define STRATEGY(name, what)                                                   \
+	void strategy_##name##_begin(u64 seed);                                \
 	u32 strategy_##name##_next(const struct sched_stop *stop, u64 *grant); \
 	u64 strategy_##name##_value(const struct sched_stop *stop, u64 bound);
 #include "fuzz/strategy/strategies.def"

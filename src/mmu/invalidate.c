@@ -16,8 +16,8 @@ void kvm_mmu_invalidate_begin(struct kvm *kvm)
 	u64 in_progress = kvm->mmu_invalidate_in_progress + 1;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
-	event(invalidate_begun, 0);
 	WRITE_ONCE(kvm->mmu_invalidate_in_progress, in_progress);
+	event(invalidate_begun, 0);
 	/* Only the first one may forget the old range: the others are still inside theirs. */
 	if (in_progress == 1 || bug(begin_resets_hull)) {
 		WRITE_ONCE(kvm->mmu_invalidate_range_start, INVALID_GPA);
@@ -44,8 +44,8 @@ void kvm_mmu_invalidate_end(struct kvm *kvm)
 	u64 seq = kvm->mmu_invalidate_seq + 1, in_progress = kvm->mmu_invalidate_in_progress;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
-	event(invalidate_ended, 0);
 	WRITE_ONCE(kvm->mmu_invalidate_seq, seq);
+	event(invalidate_ended, 0);
 	/* Pairs with smp_rmb() in kvm_mmu_faultin_pfn: whoever sees the count lowered sees seq raised. */
 	smp_wmb();
 	if (!bug(end_forgets_in_progress))

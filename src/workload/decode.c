@@ -36,8 +36,8 @@ enum tag {
 	TAG_LEVELS,
 };
 
-#define FLAG_START 1u
-#define FLAG_BARE 2u
+#define FLAG_START    1u
+#define FLAG_BARE     2u
 #define SCHEDULES_MAX 32u
 
 _Static_assert(OP_COUNT <= 64 && ACCESS_COUNT <= 4, "an op and its access share a byte");
@@ -68,7 +68,8 @@ static void put(u8 *data, u32 nr_bytes, u64 value)
 
 static bool is_legal(u32 value, u32 knob)
 {
-	return variant_rows[value].knob_id == knob && !strcmp(variant_rows[value].convicted_by, "none");
+	return variant_rows[value].knob_id == knob &&
+	       !strcmp(variant_rows[value].convicted_by, "none");
 }
 
 static u32 legal_values(u32 knob)
@@ -290,8 +291,7 @@ void input_decode(struct input *input, const struct target *target, const u8 *da
 	schedule->first = schedule->has_first ? (header[7] >> 4) % program->nr_tasks : 0;
 	schedule->nr_directives = 0;
 	for (size_t i = 0; i < nr_records; i++)
-		decode_directive(schedule, program,
-				 data + sizeof(header) + i * INPUT_RECORD_BYTES);
+		decode_directive(schedule, program, data + sizeof(header) + i * INPUT_RECORD_BYTES);
 	input->strategy_row = header[5];
 	input->schedules = (header[6] - 1u) % SCHEDULES_MAX + 1;
 }

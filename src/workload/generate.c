@@ -172,7 +172,7 @@ static gfn_t draw_gfn(struct draw *draw)
 
 static enum access draw_access(struct draw *draw)
 {
-	static const u8 accesses[] = { ACCESS_READ,  ACCESS_READ,  ACCESS_READ,  ACCESS_READ,
+	static const u8 accesses[] = { ACCESS_READ,  ACCESS_READ,  ACCESS_READ,	 ACCESS_READ,
 				       ACCESS_WRITE, ACCESS_WRITE, ACCESS_WRITE, ACCESS_EXEC };
 
 	return accesses[below(draw, ARRAY_SIZE(accesses))];
@@ -243,9 +243,7 @@ static void draw_tasks(struct draw *draw)
 void program_generate(struct program *program, const struct target *target, u64 seed,
 		      const struct mmu_variant *variant)
 {
-	struct draw draw = {
-		.prng = prng_seeded(seed), .target = target, .program = program
-	};
+	struct draw draw = { .prng = prng_seeded(seed), .target = target, .program = program };
 
 	program->nr_tasks = 0;
 	draw_world(&draw, variant);

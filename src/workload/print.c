@@ -79,7 +79,11 @@ static void print_expectation(struct buf *buf, const struct expectation *expect)
 {
 	bool second = expect->site[1][0], first = expect->site[0][0] || second;
 
-	buf_printf(buf, "expect    %s", expect->oracle[0] ? expect->oracle : "none");
+	if (!expect->oracle[0] || !strcmp(expect->oracle, "none")) {
+		buf_printf(buf, "expect    none\n");
+		return;
+	}
+	buf_printf(buf, "expect    %s", expect->oracle);
 	if (expect->class[0] || first)
 		buf_printf(buf, " %s", expect->class[0] ? expect->class : "-");
 	if (first)

@@ -6,11 +6,10 @@
 #include "workload/workload_internal.h"
 
 const struct op_row op_rows[OP_COUNT] = {
-#define OP(name_, args_, kind_, what_)                \
-	[OP_##name_] = { .name = #name_,              \
-			 .what = what_,               \
-			 .args = OP_ARGS_##args_,     \
-			 .kind = TASK_##kind_ },
+#define OP(name_, args_, kind_, what_)                                                       \
+	[OP_##name_] = {                                                                     \
+		.name = #name_, .what = what_, .args = OP_ARGS_##args_, .kind = TASK_##kind_ \
+	},
 #include "workload/ops.def"
 #undef OP
 };
@@ -21,14 +20,14 @@ const char access_letters[ACCESS_COUNT] = { 'r', 'w', 'x' };
 /* In the order of the oracles' classes of retry. One without a cause needs no line: it is wrong. */
 const char *const forbid_words[] = { "true", "hull", "seq", "race", "slot", "root", "other", NULL };
 
-#define flaw_is(flaw, part_, nr_, sub_, ...)                               \
-	({                                                                 \
-		if (flaw) {                                                \
-			struct buf text_ = { 0 };                          \
-			buf_printf(&text_, __VA_ARGS__);                   \
-			flaw_fill(flaw, part_, nr_, sub_, &text_);         \
-		}                                                          \
-		false;                                                     \
+#define flaw_is(flaw, part_, nr_, sub_, ...)                       \
+	({                                                         \
+		if (flaw) {                                        \
+			struct buf text_ = { 0 };                  \
+			buf_printf(&text_, __VA_ARGS__);           \
+			flaw_fill(flaw, part_, nr_, sub_, &text_); \
+		}                                                  \
+		false;                                             \
 	})
 
 void text_copy(char *to, size_t room, const char *from, size_t size)
@@ -78,8 +77,9 @@ static bool variant_sound(const struct mmu_variant *variant)
 bool world_check(const struct world *world, struct flaw *flaw)
 {
 	if (world->geometry < WORLD_GEOMETRY_MIN || world->geometry > WORLD_GEOMETRY_MAX)
-		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected a geometry from %u to %u, found %u",
-			       WORLD_GEOMETRY_MIN, WORLD_GEOMETRY_MAX, world->geometry);
+		return flaw_is(flaw, FLAW_WORLD, 0, 0,
+			       "expected a geometry from %u to %u, found %u", WORLD_GEOMETRY_MIN,
+			       WORLD_GEOMETRY_MAX, world->geometry);
 	if (world->levels < 2 || world->levels > PT_LEVEL_MAX)
 		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected 2 to %u levels, found %u",
 			       PT_LEVEL_MAX, world->levels);
@@ -128,14 +128,16 @@ bool slot_check(const struct world *world, u32 nr, struct flaw *flaw)
 			       SLOTS_MAX - 1, slot->id);
 	if (slot->as_id)
 		return flaw_is(flaw, FLAW_SLOT, nr, 0,
-			       "there is one address space in this build, 0; found %u", slot->as_id);
+			       "there is one address space in this build, 0; found %u",
+			       slot->as_id);
 	if (!slot_in_range(world, nr, flaw))
 		return false;
 	for (u32 i = 0; i < nr; i++) {
 		const struct subject_slot *other = &world->slots[i];
 
 		if (other->id == slot->id)
-			return flaw_is(flaw, FLAW_SLOT, nr, 0, "there is a slot %u already", slot->id);
+			return flaw_is(flaw, FLAW_SLOT, nr, 0, "there is a slot %u already",
+				       slot->id);
 		if (slot->start < other->end && other->start < slot->end)
 			return flaw_is(flaw, FLAW_SLOT, nr, 0,
 				       "the gfns of slot %u overlap those of slot %u", slot->id,
@@ -151,8 +153,8 @@ bool map_check(const struct world *world, u32 nr, struct flaw *flaw)
 	if (map->start >= map->end)
 		return flaw_is(flaw, FLAW_MAP, nr, 0, "expected hvas A..B with A below B");
 	if (map->end > HVA_MAX)
-		return flaw_is(flaw, FLAW_MAP, nr, 0, "expected hvas up to 0x%x, found 0x%llx", HVA_MAX,
-			       (unsigned long long)map->end);
+		return flaw_is(flaw, FLAW_MAP, nr, 0, "expected hvas up to 0x%x, found 0x%llx",
+			       HVA_MAX, (unsigned long long)map->end);
 	if (map->order)
 		return flaw_is(flaw, FLAW_MAP, nr, 0,
 			       "expected order 0, found %u: there are no huge pages in this build",
@@ -269,8 +271,8 @@ u64 program_pages(const struct program *program)
 static bool tasks_check(const struct program *program, struct flaw *flaw)
 {
 	if (!program->nr_tasks || program->nr_tasks > TASKS_MAX)
-		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected 1 to %u tasks, found %u", TASKS_MAX,
-			       program->nr_tasks);
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected 1 to %u tasks, found %u",
+			       TASKS_MAX, program->nr_tasks);
 	for (u32 i = 0; i < program->nr_tasks; i++) {
 		if (!task_check(program, i, flaw))
 			return false;
@@ -296,10 +298,11 @@ bool program_check(const struct program *program, struct flaw *flaw)
 	if (!tasks_check(program, flaw))
 		return false;
 	if (program_pages(program) > PROGRAM_PAGES_MAX)
-		return flaw_is(flaw, FLAW_WORLD, 0, 0,
-			       "the program may need %llu pages, and there are %u: map, populate and "
-			       "write-protect less",
-			       (unsigned long long)program_pages(program), PROGRAM_PAGES_MAX);
+		return flaw_is(
+			flaw, FLAW_WORLD, 0, 0,
+			"the program may need %llu pages, and there are %u: map, populate and "
+			"write-protect less",
+			(unsigned long long)program_pages(program), PROGRAM_PAGES_MAX);
 	return true;
 }
 
@@ -311,7 +314,8 @@ bool directive_check(const struct program *program, const struct schedule *sched
 	if (directive->task >= program->nr_tasks)
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "there is no task %u", directive->task);
 	if (directive->op >= program->tasks[directive->task].nr_ops)
-		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "task %u has no such op", directive->task);
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "task %u has no such op",
+			       directive->task);
 	if (directive->action != DO_ANSWER && directive->to >= program->nr_tasks)
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "there is no task %u", directive->to);
 	if (directive->place == AT_SITE && !directive->site.text[0] && !directive->ordinal)
@@ -322,7 +326,8 @@ bool directive_check(const struct program *program, const struct schedule *sched
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0,
 			       "nothing is asked at the start or end of an op");
 	if (directive->action == DO_ANSWER && directive->answer > ANSWER_MAX)
-		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "expected an answer up to %u", ANSWER_MAX);
+		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "expected an answer up to %u",
+			       ANSWER_MAX);
 	return true;
 }
 

@@ -7,7 +7,11 @@
 
 #include "workload/text_internal.h"
 
-enum section { IN_WORLD, IN_TASKS, IN_SCHEDULE };
+enum section {
+	IN_WORLD,
+	IN_TASKS,
+	IN_SCHEDULE
+};
 
 enum line_id {
 	LINE_target,
@@ -54,11 +58,11 @@ static bool fail_text(struct parser *parser, u32 column, struct buf *message)
 	return false;
 }
 
-#define fail_at(parser, column, ...)                       \
-	({                                                 \
-		struct buf message_ = { 0 };               \
-		buf_printf(&message_, __VA_ARGS__);        \
-		fail_text(parser, column, &message_);      \
+#define fail_at(parser, column, ...)                  \
+	({                                            \
+		struct buf message_ = { 0 };          \
+		buf_printf(&message_, __VA_ARGS__);   \
+		fail_text(parser, column, &message_); \
 	})
 
 static bool fail_expected(struct parser *parser, const char *what, struct word found)
@@ -176,7 +180,11 @@ static bool printable(struct parser *parser, const char *what, struct word word,
 
 /* --- numbers --- */
 
-enum digits { DIGITS_OK, DIGITS_NONE, DIGITS_TOO_BIG };
+enum digits {
+	DIGITS_OK,
+	DIGITS_NONE,
+	DIGITS_TOO_BIG
+};
 
 static u32 digit(char c)
 {
@@ -307,8 +315,9 @@ static bool parse_target(struct parser *parser)
 static bool before_slots(struct parser *parser, const char *line)
 {
 	if (parser->seen[LINE_slot])
-		return fail_at(parser, 1, "expected '%s' before the first slot, which is on line %u",
-			       line, parser->seen[LINE_slot]);
+		return fail_at(parser, 1,
+			       "expected '%s' before the first slot, which is on line %u", line,
+			       parser->seen[LINE_slot]);
 	return true;
 }
 
@@ -381,8 +390,7 @@ static bool parse_slot(struct parser *parser)
 	slot->id = (u32)value;
 	gfns = next_word(parser);
 	if (!range(parser, "gfns A..B", gfns, &slot->start, &slot->end) ||
-	    !literal(parser, "hva") ||
-	    !next_number(parser, "an hva", 0, HVA_MAX - 1, &slot->hva))
+	    !literal(parser, "hva") || !next_number(parser, "an hva", 0, HVA_MAX - 1, &slot->hva))
 		return false;
 	for (u32 i = 0; i < world->nr_slots; i++)
 		if (world->slots[i].id == slot->id)
@@ -425,9 +433,8 @@ static bool parse_map(struct parser *parser)
 
 static bool parse_limit(struct parser *parser)
 {
-	return literal(parser, "points") &&
-	       next_number(parser, "points", 1, WORLD_POINTS_MAX_MAX,
-			   &parser->repro->program.world.points_max);
+	return literal(parser, "points") && next_number(parser, "points", 1, WORLD_POINTS_MAX_MAX,
+							&parser->repro->program.world.points_max);
 }
 
 static bool parse_bug(struct parser *parser)
@@ -649,7 +656,8 @@ static bool task_number(struct parser *parser, u8 *task)
 	u64 value;
 
 	if (word.size >= 3 && !memcmp(word.at, "rcu", 3)) {
-		buf_printf(&message, "expected a number: there are no RCU tasks in this build, found ");
+		buf_printf(&message,
+			   "expected a number: there are no RCU tasks in this build, found ");
 		word_quote(&message, word);
 		return fail_text(parser, word.column, &message);
 	}
@@ -665,8 +673,7 @@ static bool parse_strategy(struct parser *parser)
 
 	return name(parser, "the name of a strategy", schedule->strategy,
 		    sizeof(schedule->strategy)) &&
-	       literal(parser, "seed") &&
-	       next_number(parser, "a seed", 0, ~0ull, &schedule->seed);
+	       literal(parser, "seed") && next_number(parser, "a seed", 0, ~0ull, &schedule->seed);
 }
 
 static bool parse_start(struct parser *parser)
@@ -690,8 +697,9 @@ static bool parse_op_ref(struct parser *parser, struct directive *directive)
 		directive->op = (u8)i;
 		return true;
 	}
-	return fail_at(parser, word.column, "expected an op of task %u; it has %u of the name '%.*s'",
-		       directive->task, nr, name.size < 40 ? (int)name.size : 40, name.at);
+	return fail_at(parser, word.column,
+		       "expected an op of task %u; it has %u of the name '%.*s'", directive->task,
+		       nr, name.size < 40 ? (int)name.size : 40, name.at);
 }
 
 static bool parse_site(struct parser *parser, struct word word, struct site_ref *site)
@@ -742,9 +750,10 @@ static bool parse_action(struct parser *parser, struct directive *directive)
 	struct word word = next_word(parser);
 
 	if (word_is(word, "stale") || word_is(word, "hold"))
-		return fail_at(parser, word.column,
-			       "'%.*s' belongs to a weak-memory mode, which this build does not have",
-			       (int)word.size, word.at);
+		return fail_at(
+			parser, word.column,
+			"'%.*s' belongs to a weak-memory mode, which this build does not have",
+			(int)word.size, word.at);
 	switch (word_find(word, words, ARRAY_SIZE(words))) {
 	case 0:
 		directive->action = DO_SWITCH;
@@ -823,7 +832,7 @@ static bool fail_missing(struct parser *parser, const char *line)
 	return fail_at(parser, 1, "expected a line '%s' before this", line);
 }
 
-/* What has to be known when the texts gets from one section to another. */
+/* What has to be known when the text gets from one section to another. */
 static bool enter_section(struct parser *parser, enum section section)
 {
 	if (section >= IN_TASKS && !parser->seen[LINE_target])
@@ -890,7 +899,7 @@ static bool parse_format(struct parser *parser)
 bool repro_parse(struct repro *repro, const char *text, size_t size, struct text_error *error)
 {
 	struct parser parser = {
-		.text = text, .size = size, .line = 1, .repro = repro, .error = error
+		.text = size ? text : "", .size = size, .line = 1, .repro = repro, .error = error
 	};
 
 	memset(repro, 0, sizeof(*repro));

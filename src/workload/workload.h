@@ -14,8 +14,16 @@
 #include "base/types.h"
 #include "subject/subject.h"
 
-enum op_args { OP_ARGS_ACCESS_GFN, OP_ARGS_HVA_RANGE, OP_ARGS_HVA };
-enum task_kind { TASK_VCPU, TASK_NOTIFIER, TASK_KIND_COUNT };
+enum op_args {
+	OP_ARGS_ACCESS_GFN,
+	OP_ARGS_HVA_RANGE,
+	OP_ARGS_HVA
+};
+enum task_kind {
+	TASK_VCPU,
+	TASK_NOTIFIER,
+	TASK_KIND_COUNT
+};
 
 enum op_id {
 #define OP(name, args, kind, what) OP_##name,
@@ -64,12 +72,12 @@ struct world {
 	struct subject_slot slots[SLOTS_MAX];
 	struct map_line maps[MAPS_MAX];
 };
-#define WORLD_LEVELS_DEFAULT 3
+#define WORLD_LEVELS_DEFAULT	 3
 #define WORLD_POINTS_MAX_DEFAULT 20000
-#define WORLD_GEOMETRY_MIN 3
-#define WORLD_GEOMETRY_MAX 9
-#define WORLD_SEQ_MAX ((1ull << 56) - 1)
-#define WORLD_POINTS_MAX_MAX 1000000
+#define WORLD_GEOMETRY_MIN	 3
+#define WORLD_GEOMETRY_MAX	 9
+#define WORLD_SEQ_MAX		 ((1ull << 56) - 1)
+#define WORLD_POINTS_MAX_MAX	 1000000
 /*
  * Pages of the machine that a program may come to use, as program_pages() counts them: room is left
  * for what is under way in each task.
@@ -91,8 +99,16 @@ u64 program_pages(const struct program *program);
 
 /* --- directives: deviations from the default schedule --- */
 
-enum directive_place { AT_SITE, AT_START, AT_END };
-enum directive_action { DO_SWITCH, DO_UNTIL, DO_ANSWER };
+enum directive_place {
+	AT_SITE,
+	AT_START,
+	AT_END
+};
+enum directive_action {
+	DO_SWITCH,
+	DO_UNTIL,
+	DO_ANSWER
+};
 
 #define SITE_TEXT_MAX 160
 
@@ -160,10 +176,10 @@ struct target {
 	enum bug_id bug; /* canary: armed for ever */
 };
 /* Targets register themselves: TARGET(name) = { ... }; collected through the section "targets". */
-#define TARGET(id)                                                                        \
-	static const struct target target_##id;                                           \
-	static const struct target *const target_ptr_##id                                 \
-		__attribute__((section("targets"), used)) = &target_##id;         \
+#define TARGET(id)                                                        \
+	static const struct target target_##id;                           \
+	static const struct target *const target_ptr_##id                 \
+		__attribute__((section("targets"), used)) = &target_##id; \
 	static const struct target target_##id
 
 u32 targets_count(void);
@@ -219,7 +235,8 @@ bool repro_parse(struct repro *repro, const char *text, size_t size, struct text
 void repro_print(struct buf *buf, const struct repro *repro);
 /* Appends one op, directive or the head of a task as the text writes it (no newline). */
 void op_print(struct buf *buf, const struct op *op);
-void directive_print(struct buf *buf, const struct program *program, const struct directive *directive);
+void directive_print(struct buf *buf, const struct program *program,
+		     const struct directive *directive);
 /*
  * Limits, overlaps, shared vCPUs, ops that their task may not issue, gfns and hvas out of range.
  * Return: true; false with a message and line and column 0. @error may be NULL.
@@ -239,7 +256,12 @@ const char *word_nearest(const char *word, size_t size, const char *const *words
 
 /* --- execution (execute.c) --- */
 
-enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_ABANDONED };
+enum program_outcome {
+	PROGRAM_DONE,
+	PROGRAM_STUCK,
+	PROGRAM_UNFINISHED,
+	PROGRAM_ABANDONED
+};
 
 /*
  * Takes down what the last program left, builds the world, and runs the tasks. When all have ended

@@ -1,0 +1,167 @@
+/* What is drawn is valid, equal for equal seeds, and holds what the catalogue's bugs need. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "workload/workload.h"
+
+#define PROGRAMS 20000
+
+static const struct target *searched(void)
+{
+	const struct target *target = target_by_name("fault_vs_invalidate");
+
+	assert_non_null(target);
+	return target;
+}
+
+static void drawn_programs_are_valid(void **state)
+{
+	static struct program program;
+	struct text_error error;
+
+	for (u32 nth = 0; nth < targets_count(); nth++) {
+		const struct target *target = target_nth(nth);
+
+		assert_ptr_equal(target_by_name(target->name), target);
+		for (u64 seed = 0; seed < PROGRAMS; seed++) {
+			program_generate(&program, target, seed, &variant_upstream);
+			if (!program_valid(&program, &error))
+				fail_msg("%s, seed %llu: %s", target->name,
+					 (unsigned long long)seed, error.message);
+			assert_in_range(program.nr_tasks, 1, target->tasks_max);
+			assert_int_equal(program.tasks[0].kind, TASK_VCPU);
+		}
+	}
+}
+
+/* Whatever a target's table says, programs stay within the limits. */
+static void absurd_targets_are_survived(void **state)
+{
+	static const struct target absurd[] = {
+		{ .name = "empty" },
+		{ .name = "huge",
+		  .op_weights = { [OP_touch] = 1, [OP_populate] = 1, [OP_wrprotect] = 1 },
+		  .tasks_min = 1000,
+		  .tasks_max = 2000,
+		  .ops_min = 1000,
+		  .ops_max = 1000,
+		  .vcpus_max = 1000,
+		  .slots_max = 1000,
+		  .pages_min = 1000,
+		  .pages_max = 100000 },
+	};
+	static struct program program;
+	struct text_error error;
+
+	for (u64 seed = 0; seed < 1000; seed++) {
+		program_generate(&program, &absurd[seed % 2], seed, &variant_upstream);
+		if (!program_valid(&program, &error))
+			fail_msg("seed %llu: %s", (unsigned long long)seed, error.message);
+	}
+}
+
+static void equal_seeds_give_equal_programs(void **state)
+{
+	static struct repro a, b;
+
+	for (u64 seed = 0; seed < 1000; seed++) {
+		struct buf left = { 0 }, right = { 0 };
+
+		memset(&b, 0xff, sizeof(b));
+		memset(&b, 0, offsetof(struct repro, program));
+		memset(&b.schedule, 0, sizeof(b.schedule));
+		program_generate(&a.program, searched(), seed, &variant_upstream);
+		program_generate(&b.program, searched(), seed, &variant_upstream);
+		repro_print(&left, &a);
+		repro_print(&right, &b);
+		assert_string_equal(buf_text(&left), buf_text(&right));
+		buf_free(&left);
+		buf_free(&right);
+	}
+}
+
+struct counts {
+	u32 ops[OP_COUNT];
+	u32 two_downgrades; /* two notifier tasks that can be inside an invalidation at once */
+	u32 seq_past_31_bits, read_only, wide_ranges, ranges_over_slots;
+};
+
+static bool has_op(const struct task_program *task, enum op_id id)
+{
+	for (u32 i = 0; i < task->nr_ops; i++)
+		if (task->ops[i].id == id)
+			return true;
+	return false;
+}
+
+static bool range_over_slots(const struct world *world, const struct op *op)
+{
+	u32 nr = 0;
+
+	for (u32 i = 0; i < world->nr_slots; i++)
+		nr += op->start <
+			      world->slots[i].hva + world->slots[i].end - world->slots[i].start &&
+		      world->slots[i].hva < op->end;
+	return nr > 1;
+}
+
+static void count_ops(struct counts *counts, const struct program *program)
+{
+	u32 migrating = 0, downgrading = 0;
+
+	for (u32 i = 0; i < program->nr_tasks; i++) {
+		const struct task_program *task = &program->tasks[i];
+		bool migrates = has_op(task, OP_migrate);
+
+		migrating += migrates;
+		downgrading += migrates || has_op(task, OP_munmap) || has_op(task, OP_wrprotect);
+		for (u32 j = 0; j < task->nr_ops; j++) {
+			const struct op *op = &task->ops[j];
+
+			counts->ops[op->id]++;
+			if (op_rows[op->id].args != OP_ARGS_HVA_RANGE)
+				continue;
+			counts->wide_ranges += op->end - op->start > 1;
+			counts->ranges_over_slots += range_over_slots(&program->world, op);
+		}
+	}
+	counts->two_downgrades += migrating && downgrading > 1;
+}
+
+static void every_bug_has_its_programs(void **state)
+{
+	static struct program program;
+	struct counts counts = { 0 };
+
+	for (u64 seed = 0; seed < PROGRAMS; seed++) {
+		program_generate(&program, searched(), seed, &variant_upstream);
+		count_ops(&counts, &program);
+		counts.seq_past_31_bits += program.world.seq > INT32_MAX;
+		for (u32 i = 0; i < program.world.nr_maps; i++)
+			counts.read_only += program.world.maps[i].read_only;
+	}
+	for (u32 i = 0; i < OP_COUNT; i++)
+		assert_true(counts.ops[i] > PROGRAMS / 20);
+	assert_true(counts.two_downgrades > PROGRAMS / 20);
+	assert_true(counts.seq_past_31_bits > PROGRAMS / 20);
+	assert_true(counts.read_only > PROGRAMS / 20);
+	assert_true(counts.wide_ranges > PROGRAMS / 4);
+	assert_true(counts.ranges_over_slots > PROGRAMS / 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(drawn_programs_are_valid),
+		cmocka_unit_test(absurd_targets_are_survived),
+		cmocka_unit_test(equal_seeds_give_equal_programs),
+		cmocka_unit_test(every_bug_has_its_programs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,303 @@
+/* Canonical texts come back byte for byte; everything else is refused at its line and column. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "workload/workload.h"
+
+static struct repro repro, again;
+static struct text_error error;
+
+static const char canonical[] =
+	"repro 1\n"
+	"target    fault_vs_invalidate\n"
+	"geometry  3\n"
+	"levels    4\n"
+	"variant   upstream\n"
+	"seq       4294967295\n"
+	"slot 0    0x10..0x20 hva 0x100\n"
+	"slot 3    0x20..0x21 hva 0x110\n"
+	"map       0x100..0x110 order 0\n"
+	"map       0x110..0x111 order 0 ro\n"
+	"limit     points 5000\n"
+	"bug       seq_test_dropped\n"
+	"expect    stale_mapping SM4  kvm_tdp_mmu_map:try_cmpxchg64(sptep) / f:WRITE_ONCE(seq)\n"
+	"forbid    hull\n"
+	"forbid    seq\n"
+	"why       The fault translated  before an invalidation; it has begun and ended since.\n"
+	"fix       invented\n"
+	"\n"
+	"task 0 vcpu 0    { fault w 0x10; touch x 0x1f; fault r 0x20 }\n"
+	"task 1 notifier  { munmap 0x100..0x101; migrate 0x110; populate 0x0..0x3 }\n"
+	"task 2 vcpu 7    { touch r 0xfff }\n"
+	"\n"
+	"strategy walk seed 18446744073709551615\n"
+	"start 1\n"
+	"at 0 fault#1 kvm_faultin_pfn:spin_lock(ptl)#2 ~14   switch 1\n"
+	"at 0 fault#2 start   switch 2\n"
+	"at 0 touch#1 end   switch 0\n"
+	"at 1 populate#1 ~7   switch 0\n"
+	"at 1 munmap#1 f:need_resched()#1   answer 1\n"
+	"at 1 migrate#1 f:g(h)#1   until 0 f:x#3\n";
+
+static bool parse(const char *text)
+{
+	return repro_parse(&repro, text, strlen(text), &error);
+}
+
+static void assert_prints(const struct repro *what, const char *text)
+{
+	struct buf buf = { 0 };
+
+	repro_print(&buf, what);
+	assert_string_equal(buf_text(&buf), text);
+	buf_free(&buf);
+}
+
+static void canonical_text_comes_back(void **state)
+{
+	if (!parse(canonical))
+		fail_msg("%u:%u: %s", error.line, error.column, error.message);
+	assert_int_equal(repro.bug, BUG_seq_test_dropped);
+	assert_int_equal(repro.forbidden, 6);
+	assert_int_equal(repro.program.world.seq, UINT32_MAX);
+	assert_int_equal(repro.program.nr_tasks, 3);
+	assert_int_equal(repro.program.tasks[2].vcpu, 7);
+	assert_int_equal(repro.schedule.directives[1].op, 2);
+	assert_true(program_valid(&repro.program, &error));
+	assert_true(schedule_valid(&repro.program, &repro.schedule, &error));
+	assert_prints(&repro, canonical);
+}
+
+static void defaults_are_left_out(void **state)
+{
+	static const char shortest[] = "repro 1\n"
+				       "target    canary\n"
+				       "geometry  3\n"
+				       "variant   upstream\n"
+				       "expect    none\n"
+				       "\n"
+				       "task 0 notifier  { reuse 0x0 }\n";
+
+	assert_true(
+		parse("repro  1\n\n \t\n target canary\ngeometry 0x3\nlevels 3\nvariant upstream\n"
+		      "seq 0\nas 0\nlimit points 20000\nbug none\nexpect none\n"
+		      "task 0 notifier{reuse 0}"));
+	assert_prints(&repro, shortest);
+}
+
+static void expectations_may_have_gaps(void **state)
+{
+	static const char *const lines[] = {
+		"a", "a b", "a b  c:d", "a -  c:d", "a b  - / c:d", "a -  - / e", "a b  c / d",
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct buf buf = { 0 };
+
+		buf_printf(
+			&buf,
+			"repro 1\ntarget    canary\ngeometry  3\nvariant   upstream\nexpect    %s\n"
+			"\ntask 0 vcpu 0  { fault r 0x0 }\n",
+			lines[i]);
+		if (!parse(buf_text(&buf)))
+			fail_msg("%s: %u: %s", lines[i], error.column, error.message);
+		assert_prints(&repro, buf_text(&buf));
+		buf_free(&buf);
+	}
+}
+
+static void drawn_programs_come_back(void **state)
+{
+	for (u64 seed = 0; seed < 2000; seed++) {
+		struct buf buf = { 0 };
+
+		memset(&again, 0, sizeof(again));
+		memcpy(again.target, "canary", sizeof("canary"));
+		program_generate(&again.program, target_nth(seed % targets_count()), seed,
+				 &variant_default);
+		repro_print(&buf, &again);
+		if (!parse(buf_text(&buf)))
+			fail_msg("seed %llu: %u:%u: %s", (unsigned long long)seed, error.line,
+				 error.column, error.message);
+		assert_prints(&repro, buf_text(&buf));
+		buf_free(&buf);
+	}
+}
+
+/* What stands before the tasks, and a whole text up to its schedule. */
+#define WORLD "repro 1\ntarget canary\ngeometry 3\n"
+#define TASKS WORLD "task 0 vcpu 0 { fault r 1 }\ntask 1 notifier { munmap 1..2 }\n"
+
+static const struct mistake {
+	const char *text;
+	u32 line, column;
+	const char *says;
+} mistakes[] = {
+	{ "", 1, 1, "'repro 1', found the end of the line" },
+	{ "repro 2\n", 1, 7, "format 1" },
+	{ "repro 1 x\n", 1, 9, "the end of the line, found 'x'" },
+	{ "repro 1\n# no\n", 2, 1, "found '#'" },
+	{ "repro 1\ntraget canary\n", 2, 1, "did you mean 'target'?" },
+	{ "repro 1\ntarget canery\n", 2, 8, "did you mean 'canary'?" },
+	{ "repro 1\ntarget\n", 2, 7, "found the end of the line" },
+	{ WORLD "target canary\n", 4, 1, "a second line 'target'; the first is line 2" },
+	{ "repro 1\ngeometry 2\n", 2, 10, "from 3 to 9, found '2'" },
+	{ "repro 1\ngeometry 3x\n", 2, 10, "found '3x'" },
+	{ WORLD "levels 6\n", 4, 8, "from 2 to 5" },
+	{ WORLD "slot 0 1..2 hva 1\nlevels 3\n", 5, 1,
+	  "before the first slot, which is on line 4" },
+	{ WORLD "seq 99999999999999999999999\n", 4, 5, "found '99999999999999999999999'" },
+	{ WORLD "seq 0x\n", 4, 5, "found '0x'" },
+	{ WORLD "as 1\n", 4, 4, "one address space in this build" },
+	{ WORLD "slot 8 1..2 hva 1\n", 4, 6, "from 0 to 7" },
+	{ WORLD "slot 0 2..2 hva 1\n", 4, 8, "ends after it starts" },
+	{ WORLD "slot 0 3..2 hva 1\n", 4, 8, "ends after it starts" },
+	{ WORLD "slot 0 3 hva 1\n", 4, 8, "gfns A..B" },
+	{ WORLD "slot 0 3.. hva 1\n", 4, 8, "gfns A..B" },
+	{ WORLD "slot 0 3..y hva 1\n", 4, 11, "found 'y'" },
+	{ WORLD "slot 0 1..513 hva 1\n", 4, 8, "0x200" },
+	{ WORLD "slot 0 1..3 hva 0xfff\n", 4, 8, "0x1001" },
+	{ WORLD "slot 0 1..3 hva 0x1000\n", 4, 17, "to 4095" },
+	{ WORLD "slot 0 1..3 hav 1\n", 4, 13, "expected hva, found 'hav'" },
+	{ WORLD "slot 0 1..3 hva 1\nslot 0 3..4 hva 9\n", 5, 6, "a slot 0 already" },
+	{ WORLD "slot 0 1..3 hva 1\nslot 1 2..4 hva 9\n", 5, 8, "overlap those of slot 0" },
+	{ WORLD "map 1..3 order 1\n", 4, 16, "no huge pages" },
+	{ WORLD "map 1..3 order 0 rw\n", 4, 18, "found 'rw'" },
+	{ WORLD "map 1..3 order 0\nmap 2..4 order 0\n", 5, 5, "overlap those mapped from 0x1" },
+	{ WORLD "map 1..0x1001 order 0\n", 4, 5, "0x1001" },
+	{ WORLD "map 0..0x1000 order 0\ntask 0 vcpu 0 { fault r 1 }\n", 5, 17, "pages" },
+	{ WORLD "limit steps 4\n", 4, 7, "expected points, found 'steps'" },
+	{ WORLD "limit points 0\n", 4, 14, "from 1" },
+	{ WORLD "variant upstraem\n", 4, 9, "did you mean 'upstream'?" },
+	{ WORLD "variant fault_precheck=nine\n", 4, 24, "did you mean 'none'?" },
+	{ WORLD "variant fault_precheck=none,fault_precheck=none\n", 4, 29, "each knob once" },
+	{ WORLD "variant fault_precheck=none,\n", 4, 29, "expected one of" },
+	{ WORLD "bug seq_tst_dropped\n", 4, 5, "did you mean 'seq_test_dropped'?" },
+	{ WORLD "expect\n", 4, 7, "an oracle, or none" },
+	{ WORLD "expect none SM4\n", 4, 13, "the end of the line" },
+	{ WORLD "expect a b c d\n", 4, 14, "expected /, found 'd'" },
+	{ WORLD "expect a b c /\n", 4, 15, "a site" },
+	{ WORLD "forbid hul\n", 4, 8, "did you mean 'hull'?" },
+	{ WORLD "forbid seq\nforbid seq\n", 5, 8, "already" },
+	{ WORLD "why a\001b\n", 4, 6, "code 1" },
+	{ WORLD "why  \n", 4, 6, "some text" },
+	{ WORLD, 4, 1, "a line 'task'" },
+	{ "repro 1\ntarget canary\ntask 0 vcpu 0 { fault r 1 }\n", 3, 1, "a line 'geometry'" },
+	{ WORLD "start 0\n", 4, 1, "a line 'task'" },
+	{ WORLD "task 1 vcpu 0 { fault r 1 }\n", 4, 6, "found '1'" },
+	{ WORLD "task 0 vcpus 0 { fault r 1 }\n", 4, 8, "did you mean 'vcpu'?" },
+	{ WORLD "task 0 vcpu 8 { fault r 1 }\n", 4, 13, "from 0 to 7" },
+	{ WORLD "task 0 vcpu 0 fault r 1 }\n", 4, 15, "'{'" },
+	{ WORLD "task 0 vcpu 0 { }\n", 4, 17, "expected one of fault, touch, found '}'" },
+	{ WORLD "task 0 vcpu 0 { fault r 1; }\n", 4, 28, "found '}'" },
+	{ WORLD "task 0 vcpu 0 { fault r 1\n", 4, 26, "';' or '}'" },
+	{ WORLD "task 0 vcpu 0 { fault q 1 }\n", 4, 23, "r, w or x" },
+	{ WORLD "task 0 vcpu 0 { fault r 0x200 }\n", 4, 25, "below 0x200, found 0x200" },
+	{ WORLD "task 0 vcpu 0 { munmap 1..2 }\n", 4, 17, "an op of a notifier task" },
+	{ WORLD "task 0 notifier { munmap 1 }\n", 4, 26, "hvas A..B" },
+	{ WORLD "task 0 notifier { munmap 1..0x1001 }\n", 4, 26, "0x1001" },
+	{ WORLD "task 0 notifier { migrate 0x1000 }\n", 4, 27, "below 0x1000" },
+	{ WORLD "task 0 notifier { munmpa 1..2 }\n", 4, 19, "did you mean 'munmap'?" },
+	{ WORLD "task 0 notifier { populate 0..0xf00 }\n", 4, 19, "may need" },
+	{ WORLD "task 0 vcpu 1 { fault r 1 }\ntask 1 vcpu 1 { fault r 1 }\n", 5, 13,
+	  "vCPU 1 is that of task 0 already" },
+	{ TASKS "slot 0 1..2 hva 1\n", 6, 1, "expected 'slot' before the tasks" },
+	{ TASKS "start 0\ntask 2 notifier { reuse 1 }\n", 7, 1, "before the schedule" },
+	{ TASKS "start 2\n", 6, 7, "from 0 to 1" },
+	{ TASKS "start rcu0\n", 6, 7, "no RCU tasks" },
+	{ TASKS "strategy walk\n", 6, 14, "expected seed" },
+	{ TASKS "at 0 fault f:g#1 switch 1\n", 6, 6, "OP#N" },
+	{ TASKS "at 0 fault#0 f:g#1 switch 1\n", 6, 12, "from 1" },
+	{ TASKS "at 0 fault#2 f:g#1 switch 1\n", 6, 6, "it has 1 of the name 'fault'" },
+	{ TASKS "at 0 munmap#1 f:g#1 switch 1\n", 6, 6, "it has 0 of the name 'munmap'" },
+	{ TASKS "at 0 fault#1 switch 1\n", 6, 14, "a site, start, end or ~ordinal" },
+	{ TASKS "at 0 fault#1 f:g switch 1\n", 6, 14, "FUNCTION:EXPRESSION#K" },
+	{ TASKS "at 0 fault#1 fg#1 switch 1\n", 6, 14, "FUNCTION:EXPRESSION#K" },
+	{ TASKS "at 0 fault#1 :g#1 switch 1\n", 6, 14, "FUNCTION:EXPRESSION#K" },
+	{ TASKS "at 0 fault#1 f:g#1 ~0 switch 1\n", 6, 21, "an ordinal" },
+	{ TASKS "at 0 fault#1 f:g#1 swich 1\n", 6, 20, "did you mean 'switch'?" },
+	{ TASKS "at 0 fault#1 f:g#1 switch 2\n", 6, 27, "from 0 to 1" },
+	{ TASKS "at 0 fault#1 f:g#1 until 1 fg\n", 6, 28, "FUNCTION:EXPRESSION#K" },
+	{ TASKS "at 0 fault#1 f:g#1 answer 65536\n", 6, 27, "to 65535" },
+	{ TASKS "at 0 fault#1 start answer 1\n", 6, 14, "nothing is asked" },
+	{ TASKS "at 0 fault#1 f:g#1 stale 1\n", 6, 20, "weak-memory mode" },
+	{ TASKS "at 0 fault#1 f:g#1 hold until f:g#1\n", 6, 20, "weak-memory mode" },
+	{ TASKS "at 0 fault#1 f:g#1 switch 1 2\n", 6, 29, "the end of the line" },
+};
+
+static void mistakes_are_told_where_they_are(void **state)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		const struct mistake *mistake = &mistakes[i];
+
+		if (parse(mistake->text))
+			fail_msg("taken for right: %s", mistake->text);
+		if (error.line != mistake->line || error.column != mistake->column ||
+		    !strstr(error.message, mistake->says))
+			fail_msg("%s\n%u:%u: %s\nand not %u:%u: %s", mistake->text, error.line,
+				 error.column, error.message, mistake->line, mistake->column,
+				 mistake->says);
+	}
+}
+
+/* Every prefix, and every text with one byte changed: an error or a text that prints and parses. */
+static void broken_texts_end(void **state)
+{
+	static char text[sizeof(canonical)];
+
+	for (size_t i = 0; i < sizeof(canonical) - 1; i++) {
+		static const char bytes[] = " \n\t#;{}~:.,0x-\377";
+
+		repro_parse(&repro, canonical, i, &error);
+		memcpy(text, canonical, sizeof(text));
+		for (size_t j = 0; j < sizeof(bytes); j++) {
+			struct buf buf = { 0 };
+
+			text[i] = bytes[j];
+			if (!repro_parse(&repro, text, sizeof(text) - 1, &error)) {
+				assert_true(error.line && error.column && error.message[0]);
+				continue;
+			}
+			repro_print(&buf, &repro);
+			assert_true(repro_parse(&again, buf.data, buf.size, &error));
+			assert_prints(&again, buf_text(&buf));
+			buf_free(&buf);
+		}
+	}
+}
+
+static void free_text_stays_on_its_line(void **state)
+{
+	assert_true(parse(canonical));
+	memcpy(repro.why, " two\nlines ", sizeof(" two\nlines "));
+	memcpy(repro.fix, "\n", 2);
+	repro.fix[0] = 0;
+	{
+		struct buf buf = { 0 };
+
+		repro_print(&buf, &repro);
+		assert_non_null(strstr(buf_text(&buf), "why       two lines\n"));
+		assert_true(repro_parse(&again, buf.data, buf.size, &error));
+		buf_free(&buf);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(canonical_text_comes_back),
+		cmocka_unit_test(defaults_are_left_out),
+		cmocka_unit_test(expectations_may_have_gaps),
+		cmocka_unit_test(drawn_programs_come_back),
+		cmocka_unit_test(mistakes_are_told_where_they_are),
+		cmocka_unit_test(broken_texts_end),
+		cmocka_unit_test(free_text_stays_on_its_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
