@@ -188,7 +188,7 @@ bool directives_need_op_ends(const struct run_spec *spec);
  */
 bool convert_schedule(struct repro *repro, const struct run_spec *spec,
 		      const struct recording *recording, const struct expectation *expect);
-/* Runs @spec recorded and isolated, fills in a complete reproducer. Return: as above. */
+/* Runs @spec recorded and isolated, fills in @repro, which @spec must not point into. Return: as above. */
 bool convert_failure(struct repro *repro, const struct run_spec *spec, const char *target,
 		     struct run_result *result);
 

@@ -196,7 +196,7 @@ int verb_encode(int argc, char **argv)
 {
 	static const int keys[] = { OPT_OUTPUT, OPT_CONFIG, 0 };
 	static struct options options;
-	static struct repro repro;
+	static struct repro repro, converted;
 	static struct input input;
 	static u8 data[1 << 16];
 	struct run_result result;
@@ -211,14 +211,18 @@ int verb_encode(int argc, char **argv)
 		return EXIT_USAGE;
 	/* Engines know ordinals only: a run fills them in for every directive. */
 	run_spec_of(&spec, &repro);
-	if (!convert_failure(&repro, &spec, repro.target, &result) && repro.schedule.nr_directives)
+	if (!convert_failure(&converted, &spec, repro.target, &result) &&
+	    repro.schedule.nr_directives)
 		fprintf(stderr, "%s: the directives are kept by the hints they have\n",
 			options.arguments[0]);
-	strategy = strategy_by_name(repro.schedule.strategy);
-	input.program = repro.program;
-	input.schedule = repro.schedule;
+	strategy = strategy_by_name(converted.schedule.strategy);
+	input.program = converted.program;
+	input.schedule = converted.schedule;
 	input.strategy_row = strategy ? (u32)(strategy - strategy_rows) : STRATEGY_lowest;
 	input.schedules = 1;
 	size = input_encode(&input, data, sizeof(data));
+	if (!size)
+		usage_error("%s: expected a program that fits into an input, found a larger one",
+			    options.arguments[0]);
 	return file_write(options.output, data, size) ? EXIT_EXPECTED : EXIT_USAGE;
 }

@@ -18,34 +18,31 @@ void strategy_walk_begin(u64 seed)
 	static const u8 yes_of_8[] = { 0, 0, 1, 4, 8 };
 
 	walk.prng = prng_seeded(seed);
-	walk.shift = 1 + prng_below(&walk.prng, 6);
+	walk.shift = 2 + prng_below(&walk.prng, 6);
 	walk.yes = yes_of_8[prng_below(&walk.prng, ARRAY_SIZE(yes_of_8))];
 }
 
-/* Points until the first success of trials with probability 1 / (1 << shift), at least 1. */
+/*
+ * Points until the next switch: about exponential with mean 1 << shift, at least 1. The logarithm of
+ * a random number is taken as the count of its leading zeros, with its next 16 bits as a straight line
+ * in between: no loop, no floating point, equal on every machine.
+ */
 static u64 draw_grant(void)
 {
-	u64 mask = BIT_ULL(walk.shift) - 1;
-	u64 points = 1;
+	u64 bits = prng_next(&walk.prng) | 1;
+	u64 zeros = (u64)__builtin_clzll(bits);
+	u64 below = ((bits << zeros) >> 47) & 0xffff;
+	u64 log2 = (zeros << 16) + (0xffff - below);
 
-	for (;;) {
-		u64 bits = prng_next(&walk.prng);
-
-		for (u32 used = 0; used + walk.shift <= 64; used += walk.shift) {
-			if (!((bits >> used) & mask))
-				return points;
-			points++;
-		}
-	}
+	return 1 + ((log2 * 45426 /* ln 2 */ >> 16) << walk.shift >> 16);
 }
 
+/* A random member of @set: the first one at or after a random place below its highest. */
 static u32 random_member(u64 set)
 {
-	u32 nth = prng_below(&walk.prng, (u32)__builtin_popcountll(set));
+	u32 places = 64 - (u32)__builtin_clzll(set);
 
-	while (nth--)
-		set &= set - 1;
-	return (u32)__builtin_ctzll(set);
+	return (u32)__builtin_ctzll(set & (~0ull << prng_below(&walk.prng, places)));
 }
 
 u32 strategy_walk_next(const struct sched_stop *stop, u64 *grant)

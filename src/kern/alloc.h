@@ -41,5 +41,7 @@ u32 kern_objects_live(void);
  * when it is neither.
  */
 u64 kern_object_id(const volatile void *addr);
+/* Return: false when @addr lies in the arena and nobody owns it now. No point. */
+bool kern_memory_live(const volatile void *addr);
 
 #endif

@@ -1,7 +1,5 @@
 /* What drivers need of the environment, handed on: they stand above the layers that know it. */
 #include "kern/kern.h"
-#include "kern/fiber/fiber_kern.h"
-#include "kern/fiber/memory.h"
 #include "workload/workload.h"
 
 void program_set_driver(const struct sched_driver *driver)
@@ -21,5 +19,5 @@ u64 program_object_id(const volatile void *addr)
 
 bool program_memory_live(const volatile void *addr)
 {
-	return !memory_dead(addr);
+	return kern_memory_live(addr);
 }

@@ -190,6 +190,11 @@ u64 kern_object_id(const volatile void *addr)
 	       (offset - (size_t)granule_info[granule].first * MEMORY_GRANULE);
 }
 
+bool kern_memory_live(const volatile void *addr)
+{
+	return !memory_dead(addr);
+}
+
 void memory_reset(void)
 {
 	mark(0, memory.top, false);
