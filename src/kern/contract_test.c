@@ -9,12 +9,13 @@
 #include <cmocka.h>
 
 #include "kern/fiber/fiber_kern.h"
+#include "kern/fiber/instrument.h"
 #include "kern/kern.h"
 
 static u64 seen_events[EVENT_COUNT];
 
 /* Tasks emit without any order between them, and the race detector need not look. */
-__attribute__((disable_sanitizer_instrumentation)) void event_sink(const struct event *event)
+UNINSTRUMENTED void event_sink(const struct event *event)
 {
 	seen_events[event->id]++;
 }

@@ -28,15 +28,6 @@ static pfn_t root, table; /* the table covers gfns 0 .. 7 */
 
 /* --- the world --- */
 
-static void oracles_forbid(u32 forbidden)
-{
-	oracle_reset(&(struct oracle_config){ .seq = SEQ, .forbidden = forbidden });
-	subject_reset();
-	kern_reset();
-	machine_reset();
-	host_reset();
-}
-
 static void world_with(bool read_only, u32 forbidden)
 {
 	struct subject_config config = { .variant = variant_default,
@@ -47,7 +38,11 @@ static void world_with(bool read_only, u32 forbidden)
 
 	event_context.task = TASK_NONE;
 	event_context.site = NULL;
-	oracles_forbid(forbidden);
+	oracle_reset(&(struct oracle_config){ .seq = SEQ, .forbidden = forbidden });
+	subject_reset();
+	kern_reset();
+	machine_reset();
+	host_reset();
 	host_add_map(&(struct host_map){ HVA, HVA + GFNS, read_only, true });
 	config.slots[0] = (struct subject_slot){ .start = 0, .end = GFNS, .hva = HVA };
 	subject_create(&config);

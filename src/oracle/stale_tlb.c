@@ -146,6 +146,7 @@ static void judge(const struct debt *debt, const struct event *due)
 					    { "pfn", entry.pfn },
 					    { "access", entry.access } },
 			});
+			return;
 		}
 	}
 	oracle_count_stale_then_flushed(debt->usable);
