@@ -59,7 +59,7 @@ expect 0 'no violation' "$MMURACE" run $target --seconds 0.5 --strategy walk --v
 expect 81 '"first":\{"schedule":[0-9]+,"seed":"[0-9]+","verdict":"stale_mapping SM4"\}' \
 	"$MMURACE" run $target --bug seq_test_dropped --stop-on-first --json
 expect 81 false_retry "$MMURACE" run $target --forbid seq --stop-on-first
-expect 82 progress "$MMURACE" run $target --bug retry_keeps_mmu_lock --stop-on-first
+expect 82 progress "$MMURACE" run $target --bug yield_without_progress --stop-on-first
 expect 81 . "$MMURACE" run canary --stop-on-first
 
 # equal seeds give equal runs

@@ -205,6 +205,30 @@ static void a_death_in_a_child_is_named(void **unused)
 	buf_free(&death.report);
 }
 
+static void overrun(void *ctx)
+{
+	volatile char *memory = malloc(8);
+
+	memory[*(volatile size_t *)ctx] = 1;
+}
+
+static void a_report_in_a_child_is_named(void **unused)
+{
+	size_t behind = 8;
+	struct death death;
+	struct child child;
+
+	if (!CONFIG_ASAN)
+		return;
+	child = child_start(overrun, &behind);
+	assert_true(child_ended(&child, true, &death));
+	assert_true(death.died);
+	assert_int_equal(death.kind, VERDICT_SANITIZER);
+	/* "heap-buffer-overflow", as long as a class may be */
+	assert_string_equal(death.class, "heap-buffer-ove");
+	buf_free(&death.report);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +240,7 @@ int main(void)
 		cmocka_unit_test(what_is_found_becomes_small),
 		cmocka_unit_test(an_explanation_fits_on_a_page),
 		cmocka_unit_test(a_death_in_a_child_is_named),
+		cmocka_unit_test(a_report_in_a_child_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

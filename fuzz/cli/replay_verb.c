@@ -197,7 +197,7 @@ static void print_text(const char *path, const struct replayed *replayed, const 
 	}
 	printf("%s", buf_text(moves));
 	if (result->unmet && !replayed->disarmed)
-		printf("  diverged at %s\n", result->divergence);
+		printf("  diverged: %s\n", result->divergence);
 	if (result->kind == VERDICT_VIOLATION)
 		printf("  %s\n", result->verdict.detail);
 	if (result->died[0])

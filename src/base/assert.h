@@ -8,10 +8,10 @@
 
 #include "base/types.h"
 
-#define ASSERT(cond)                                                  \
-	do {                                                          \
-		if (unlikely(!(cond)))                                \
-			assert_failed(__FILE__, __LINE__, #cond);     \
+#define ASSERT(cond)                                              \
+	do {                                                      \
+		if (unlikely(!(cond)))                            \
+			assert_failed(__FILE__, __LINE__, #cond); \
 	} while (0)
 
 /* Prints the place and the broken condition on standard error and leaves with code 80. */

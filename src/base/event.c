@@ -6,10 +6,10 @@ struct event_context event_context = { .task = TASK_NONE };
 
 const struct event_row event_rows[EVENT_COUNT] = {
 #define FIELD(type, name) #name,
-#define EVENT(name_, fields_)                                               \
-	[EVENT_##name_] = { .name = #name_,                                 \
-			    .nr_fields = (sizeof(struct event_##name_) -    \
-					  sizeof(struct event)) / sizeof(u64), \
+#define EVENT(name_, fields_)                                                                    \
+	[EVENT_##name_] = { .name = #name_,                                                      \
+			    .nr_fields = (sizeof(struct event_##name_) - sizeof(struct event)) / \
+					 sizeof(u64),                                            \
 			    .fields = { fields_ } },
 #include "base/events.def"
 #undef EVENT

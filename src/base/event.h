@@ -54,10 +54,10 @@ struct event {
 };
 
 #define FIELD(type, name) type name;
-#define EVENT(name, fields)               \
-	struct event_##name {             \
-		struct event head;        \
-		fields                    \
+#define EVENT(name, fields)        \
+	struct event_##name {      \
+		struct event head; \
+		fields             \
 	};
 #include "base/events.def"
 #undef EVENT

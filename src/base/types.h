@@ -34,28 +34,28 @@ struct hva_range {
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_COUNT };
 
 /* Geometry: PT_INDEX_BITS comes from the configuration row; SPTE bit positions never depend on it. */
-#define PT_ENTRIES (1u << PT_INDEX_BITS)
+#define PT_ENTRIES   (1u << PT_INDEX_BITS)
 #define PT_LEVEL_MAX 5
-#define PT_LEVEL_4K 1
+#define PT_LEVEL_4K  1
 /* Pages that one entry at @level covers. */
-#define PT_PAGES(level) (1ull << (PT_INDEX_BITS * ((level)-1)))
-#define PT_INDEX(page, level) (((page) >> (PT_INDEX_BITS * ((level)-1))) & (PT_ENTRIES - 1))
+#define PT_PAGES(level)	      (1ull << (PT_INDEX_BITS * ((level) - 1)))
+#define PT_INDEX(page, level) (((page) >> (PT_INDEX_BITS * ((level) - 1))) & (PT_ENTRIES - 1))
 
 /* Limits of a world and a program. Every one is checked by the decoder and the parser. */
-#define TASKS_MAX 16
-#define OPS_MAX 16 /* a task */
-#define VCPUS_MAX 8
-#define SLOTS_MAX 8
-#define MAPS_MAX 16
+#define TASKS_MAX      16
+#define OPS_MAX	       16 /* a task */
+#define VCPUS_MAX      8
+#define SLOTS_MAX      8
+#define MAPS_MAX       16
 #define DIRECTIVES_MAX 64
 
-#define BIT_ULL(n) (1ull << (n))
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
-#define __cold __attribute__((cold, noinline))
+#define BIT_ULL(n)			(1ull << (n))
+#define ARRAY_SIZE(a)			(sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define likely(x)			__builtin_expect(!!(x), 1)
+#define unlikely(x)			__builtin_expect(!!(x), 0)
+#define __printf(fmt, args)		__attribute__((format(printf, fmt, args)))
+#define __cold				__attribute__((cold, noinline))
 
 static inline u64 min_u64(u64 a, u64 b)
 {

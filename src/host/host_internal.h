@@ -27,7 +27,7 @@ struct host_mm {
 };
 
 /* Each operation can add at most one VMA. */
-#define HOST_VMAS_MAX (MAPS_MAX + TASKS_MAX * OPS_MAX)
+#define HOST_VMAS_MAX	(MAPS_MAX + TASKS_MAX * OPS_MAX)
 #define HOST_TABLES_MAX (HVA_MAX / PT_ENTRIES)
 _Static_assert(HVA_MAX % PT_ENTRIES == 0 && HOST_TABLES_MAX <= UINT16_MAX, "tables fill the space");
 
@@ -82,11 +82,11 @@ static inline void host_set_sharers(pfn_t pfn, u64 count)
  * Changes a PTE; a point in the name of the function it stands in. Context: PTL. The event is what
  * stale_mapping anchors on: it comes under the PTL, when the value has become visible.
  */
-#define host_pte_write(hva_, ptep, old_, new_)                                           \
-	({                                                                               \
-		u64 written_ = (new_);                                                   \
-		WRITE_ONCE(*ptep, written_);                                             \
-		event(host_pte_changed, .hva = (hva_), .old = (old_), .new = written_);  \
+#define host_pte_write(hva_, ptep, old_, new_)                                          \
+	({                                                                              \
+		u64 written_ = (new_);                                                  \
+		WRITE_ONCE(*ptep, written_);                                            \
+		event(host_pte_changed, .hva = (hva_), .old = (old_), .new = written_); \
 	})
 
 /* Return: whether a VMA holds @hva. Context: mmap_lock. */

@@ -13,7 +13,7 @@
 
 #define SCHEDULES 400
 /* Not aligned to a table, and longer than one in the small geometry. */
-#define BASE 0x105
+#define BASE  0x105
 #define PAGES 12
 
 /* The driver is asked once more after a task has ended, when nothing orders it before the test. */

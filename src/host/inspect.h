@@ -10,10 +10,10 @@
 #define HVA_MAX 0x1000u
 
 /* A host PTE: 0 is none; a migration entry keeps pfn and other bits but is not present. */
-#define HOST_PTE_PRESENT BIT_ULL(0)
-#define HOST_PTE_WRITE BIT_ULL(1)
-#define HOST_PTE_YOUNG BIT_ULL(5)
-#define HOST_PTE_DIRTY BIT_ULL(6)
+#define HOST_PTE_PRESENT   BIT_ULL(0)
+#define HOST_PTE_WRITE	   BIT_ULL(1)
+#define HOST_PTE_YOUNG	   BIT_ULL(5)
+#define HOST_PTE_DIRTY	   BIT_ULL(6)
 #define HOST_PTE_MIGRATION BIT_ULL(58)
 #define HOST_PTE_PFN_SHIFT 12
 

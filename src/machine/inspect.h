@@ -12,15 +12,15 @@
 enum frame_kind { FRAME_HOST_PAGE, FRAME_PAGE_TABLE };
 
 /* EPT entry bits that hardware reads or writes. */
-#define PTE_R BIT_ULL(0)
-#define PTE_W BIT_ULL(1)
-#define PTE_X BIT_ULL(2)
-#define PTE_RWX (PTE_R | PTE_W | PTE_X)
-#define PTE_PS BIT_ULL(7)
-#define PTE_A BIT_ULL(8)
-#define PTE_D BIT_ULL(9)
+#define PTE_R	      BIT_ULL(0)
+#define PTE_W	      BIT_ULL(1)
+#define PTE_X	      BIT_ULL(2)
+#define PTE_RWX	      (PTE_R | PTE_W | PTE_X)
+#define PTE_PS	      BIT_ULL(7)
+#define PTE_A	      BIT_ULL(8)
+#define PTE_D	      BIT_ULL(9)
 #define PTE_PFN_SHIFT 12
-#define PTE_PFN_MASK (((1ull << 40) - 1) << PTE_PFN_SHIFT)
+#define PTE_PFN_MASK  (((1ull << 40) - 1) << PTE_PFN_SHIFT)
 
 static inline pfn_t pte_pfn(u64 pte)
 {

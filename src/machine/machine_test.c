@@ -12,8 +12,8 @@
 #include "machine/machine.h"
 
 #define SCHEDULES 300
-#define LEVELS 3
-#define LINK (PTE_RWX)
+#define LEVELS	  3
+#define LINK	  (PTE_RWX)
 
 /* The driver is asked once more after a task has ended, when nothing orders it before the test. */
 static u64 seed;

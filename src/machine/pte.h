@@ -26,58 +26,58 @@
 /* Emits spte_changed for the entry at @ptep. Called by the accessors and the walker only. */
 void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write how);
 
-#define pte_read(ptep)                                    \
-	({                                                \
+#define pte_read(ptep)                                     \
+	({                                                 \
 		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
-		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);  \
+		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);   \
 	})
-#define pte_write(ptep, expected, new)                                              \
-	({                                                                          \
-		u64 *ptep_ = (ptep), replaced_, new_ = (new);                       \
-		KERN_POINT(ptep_, "WRITE_ONCE(*" #ptep ")");                        \
-		replaced_ = __atomic_load_n(ptep_, __ATOMIC_RELAXED);               \
-		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);                    \
-		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN);           \
+#define pte_write(ptep, expected, new)                                    \
+	({                                                                \
+		u64 *ptep_ = (ptep), replaced_, new_ = (new);             \
+		KERN_POINT(ptep_, "WRITE_ONCE(*" #ptep ")");              \
+		replaced_ = __atomic_load_n(ptep_, __ATOMIC_RELAXED);     \
+		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);          \
+		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN); \
 	})
-#define pte_xchg(ptep, new)                                                         \
-	({                                                                          \
-		u64 *ptep_ = (ptep), replaced_, new_ = (new);                       \
-		KERN_POINT(ptep_, "xchg(" #ptep ")");                               \
-		replaced_ = __atomic_exchange_n(ptep_, new_, __ATOMIC_SEQ_CST);     \
-		pte_changed(ptep_, replaced_, new_, replaced_, PTE_XCHG);           \
-		replaced_;                                                          \
+#define pte_xchg(ptep, new)                                                     \
+	({                                                                      \
+		u64 *ptep_ = (ptep), replaced_, new_ = (new);                   \
+		KERN_POINT(ptep_, "xchg(" #ptep ")");                           \
+		replaced_ = __atomic_exchange_n(ptep_, new_, __ATOMIC_SEQ_CST); \
+		pte_changed(ptep_, replaced_, new_, replaced_, PTE_XCHG);       \
+		replaced_;                                                      \
 	})
-#define pte_try_cmpxchg(ptep, old, new)                                             \
-	({                                                                          \
-		u64 *ptep_ = (ptep), *old_ = (old), expected_ = *old_, new_ = (new); \
-		bool done_;                                                         \
-		KERN_POINT(ptep_, "try_cmpxchg64(" #ptep ")");                      \
-		done_ = __atomic_compare_exchange_n(ptep_, old_, new_, false,       \
-						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
-		if (done_)                                                          \
-			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG); \
-		done_;                                                              \
+#define pte_try_cmpxchg(ptep, old, new)                                                         \
+	({                                                                                      \
+		u64 *ptep_ = (ptep), *old_ = (old), expected_ = *old_, new_ = (new);            \
+		bool done_;                                                                     \
+		KERN_POINT(ptep_, "try_cmpxchg64(" #ptep ")");                                  \
+		done_ = __atomic_compare_exchange_n(ptep_, old_, new_, false, __ATOMIC_SEQ_CST, \
+						    __ATOMIC_RELAXED);                          \
+		if (done_)                                                                      \
+			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG);            \
+		done_;                                                                          \
 	})
-#define pte_clear_bits(ptep, mask)                                                  \
-	({                                                                          \
-		u64 *ptep_ = (ptep), replaced_, mask_ = (mask);                     \
-		KERN_POINT(ptep_, "fetch_and(" #ptep ")");                          \
-		replaced_ = __atomic_fetch_and(ptep_, ~mask_, __ATOMIC_SEQ_CST);    \
+#define pte_clear_bits(ptep, mask)                                                            \
+	({                                                                                    \
+		u64 *ptep_ = (ptep), replaced_, mask_ = (mask);                               \
+		KERN_POINT(ptep_, "fetch_and(" #ptep ")");                                    \
+		replaced_ = __atomic_fetch_and(ptep_, ~mask_, __ATOMIC_SEQ_CST);              \
 		pte_changed(ptep_, replaced_, replaced_ & ~mask_, replaced_, PTE_CLEAR_BITS); \
-		replaced_;                                                          \
+		replaced_;                                                                    \
 	})
 
-#define pte_assist(ptep, old, bits)                                                 \
-	({                                                                          \
-		u64 *ptep_ = (ptep), expected_ = (old), seen_ = expected_;          \
-		u64 new_ = expected_ | (bits);                                      \
-		bool done_;                                                         \
-		KERN_POINT(ptep_, "assist(" #ptep ")");                             \
-		done_ = __atomic_compare_exchange_n(ptep_, &seen_, new_, false,     \
-						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
-		if (done_)                                                          \
-			pte_changed(ptep_, expected_, new_, expected_, PTE_ASSIST); \
-		done_;                                                              \
+#define pte_assist(ptep, old, bits)                                                               \
+	({                                                                                        \
+		u64 *ptep_ = (ptep), expected_ = (old), seen_ = expected_;                        \
+		u64 new_ = expected_ | (bits);                                                    \
+		bool done_;                                                                       \
+		KERN_POINT(ptep_, "assist(" #ptep ")");                                           \
+		done_ = __atomic_compare_exchange_n(ptep_, &seen_, new_, false, __ATOMIC_SEQ_CST, \
+						    __ATOMIC_RELAXED);                            \
+		if (done_)                                                                        \
+			pte_changed(ptep_, expected_, new_, expected_, PTE_ASSIST);               \
+		done_;                                                                            \
 	})
 
 #endif

@@ -97,9 +97,8 @@ static enum subject_ret tdp_mmu_map_handle_target_level(struct kvm_vcpu *vcpu,
 	if (is_shadow_present_pte(old_spte) && is_last_spte(old_spte, iter->level) &&
 	    is_access_allowed(fault->access, old_spte))
 		return SUBJECT_SPURIOUS;
-	new_spte = make_spte(&(struct spte_args){ .pfn = fault->pfn,
-						  .level = iter->level,
-						  .host_writable = fault->map_writable });
+	new_spte = make_spte(&(struct spte_args){
+		.pfn = fault->pfn, .level = iter->level, .host_writable = fault->map_writable });
 	if (new_spte == old_spte)
 		return SUBJECT_SPURIOUS;
 	if (tdp_mmu_set_spte_atomic(vcpu->kvm, iter, new_spte))

@@ -9,15 +9,15 @@
 #define MMU_SPTE_H
 
 #include "base/types.h"
-#include "machine/inspect.h"
+#include "machine/machine.h"
 
-#define SPTE_MMU_PRESENT_MASK BIT_ULL(11)
-#define SPTE_TDP_AD_SHIFT 52
-#define SPTE_TDP_AD_MASK (3ull << SPTE_TDP_AD_SHIFT)
-#define SPTE_TDP_AD_ENABLED (0ull << SPTE_TDP_AD_SHIFT)
-#define SPTE_TDP_AD_DISABLED (1ull << SPTE_TDP_AD_SHIFT)
-#define EPT_SPTE_HOST_WRITABLE BIT_ULL(57)
-#define EPT_SPTE_MMU_WRITABLE BIT_ULL(58)
+#define SPTE_MMU_PRESENT_MASK	BIT_ULL(11)
+#define SPTE_TDP_AD_SHIFT	52
+#define SPTE_TDP_AD_MASK	(3ull << SPTE_TDP_AD_SHIFT)
+#define SPTE_TDP_AD_ENABLED	(0ull << SPTE_TDP_AD_SHIFT)
+#define SPTE_TDP_AD_DISABLED	(1ull << SPTE_TDP_AD_SHIFT)
+#define EPT_SPTE_HOST_WRITABLE	BIT_ULL(57)
+#define EPT_SPTE_MMU_WRITABLE	BIT_ULL(58)
 #define SHADOW_NONPRESENT_VALUE BIT_ULL(63)
 /* Owned by one task until it writes something else. Bit positions do not depend on the geometry. */
 #define FROZEN_SPTE (SHADOW_NONPRESENT_VALUE | 0x5a0ull)

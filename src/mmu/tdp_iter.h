@@ -31,9 +31,9 @@ void tdp_iter_next(struct tdp_iter *iter);
 /* Starts over at the root for next_last_level_gfn. */
 void tdp_iter_restart(struct tdp_iter *iter);
 
-#define for_each_tdp_pte_min_level(iter, root, min_level, start, end)         \
-	for (tdp_iter_start(&(iter), root, min_level, start);                 \
-	     (iter).valid && (iter).gfn < (end); tdp_iter_next(&(iter)))
+#define for_each_tdp_pte_min_level(iter, root, min_level, start, end)                             \
+	for (tdp_iter_start(&(iter), root, min_level, start); (iter).valid && (iter).gfn < (end); \
+	     tdp_iter_next(&(iter)))
 
 #define for_each_tdp_pte(iter, root, start, end) \
 	for_each_tdp_pte_min_level(iter, root, PT_LEVEL_4K, start, end)

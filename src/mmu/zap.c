@@ -41,6 +41,6 @@ static bool tdp_mmu_zap_leafs(struct kvm *kvm, struct kvm_mmu_page *root, gfn_t 
 
 bool kvm_tdp_mmu_unmap_gfn_range(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush)
 {
-	return tdp_mmu_zap_leafs(kvm, kvm->tdp_mmu_root, range->start, range->end,
-				 range->may_block, flush);
+	return tdp_mmu_zap_leafs(kvm, kvm->tdp_mmu_root, range->start, range->end, range->may_block,
+				 flush);
 }

@@ -225,8 +225,9 @@ static void lock_released(const struct event_lock_released *event)
 /* --- invalidations --- */
 
 /*
- * An invalidation event comes before the stores it speaks of. Until its section of mmu_lock ends,
- * somebody without the lock may still read what was there before, or half of the new range.
+ * An invalidation event stands somewhere among the stores it speaks of. Until its section of
+ * mmu_lock ends, somebody without the lock may still read what was there before, or half of the new
+ * range.
  */
 static void unsettle(const struct event *event, bool ends)
 {

@@ -1,7 +1,7 @@
 /*
- * The oracles, each on a violation and on its legal neighbour. The world is real (frames, host PTEs,
- * vCPUs, a VM with its root); what happens in it is told by hand, event by event, so that the MMU
- * can be made to do what it never would.
+ * The oracles, each on a violation and on its legal neighbour. The world is real (frames, host
+ * PTEs, vCPUs, a VM with its root); what happens in it is told by hand, event by event, so that the
+ * MMU can be made to do what it never would.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -702,7 +702,7 @@ static void retries_have_causes(void **state)
 	convicted(ORACLE_false_retry, "FR1");
 }
 
-/* The snapshot was read between the event of an end and its store: both numbers are right. */
+/* The snapshot was read while an end was under way: the old number is as right as the new one. */
 static void end_under_way(void **state)
 {
 	world();
@@ -793,6 +793,39 @@ static void deadlocks_are_told(void **state)
 	convicted(ORACLE_progress, "PR1");
 	assert_string_equal(oracle_verdict()->detail, "task 0 waits for mmu_lock of task 1; "
 						      "task 1 waits for memory to change");
+}
+
+static void stuck(u32 task, enum lock_class class, u32 holder)
+{
+	event(task_stuck, .stuck_task = task, .lock_class = class, .lock = 1, .holder = holder);
+}
+
+static void core_is(u32 waiter, u32 holder)
+{
+	event(deadlocked, 0);
+	convicted(ORACLE_progress, "PR1");
+	assert_int_equal(oracle_verdict()->task[0], waiter);
+	assert_int_equal(oracle_verdict()->task[1], holder);
+}
+
+/* The pair does not depend on who waits for those that wait for each other. */
+static void deadlocks_have_a_core(void **state)
+{
+	world();
+	stuck(0, LOCK_mmap_lock, 3);
+	stuck(1, LOCK_mmu_lock, 2);
+	stuck(2, LOCK_mmap_lock, 1);
+	stuck(3, LOCK_mmu_lock, 2);
+	core_is(1, 2);
+
+	/* Task 2 has ended and left mmu_lock locked. */
+	world();
+	as(2);
+	lock(LOCK_SHARED);
+	as(TASK_NONE);
+	stuck(0, LOCK_mmap_lock, 1);
+	stuck(1, LOCK_mmu_lock, 2);
+	core_is(1, 2);
 }
 
 static void three_attempts(void)
@@ -1013,6 +1046,7 @@ int main(void)
 		cmocka_unit_test(lost_races),
 		cmocka_unit_test(spurious_twice),
 		cmocka_unit_test(deadlocks_are_told),
+		cmocka_unit_test(deadlocks_have_a_core),
 		cmocka_unit_test(faults_end_alone),
 		cmocka_unit_test(walks_get_on),
 		cmocka_unit_test(end_state_adds_up),

@@ -94,13 +94,44 @@ static struct ghost_mark holder_mark(const struct stuck *waits)
 	return (struct ghost_mark){ .task = TASK_NONE };
 }
 
-/* Return: the lowest stuck task that waits for a lock, else the lowest. Context: there is one. */
-static u32 first_waiter(void)
+static bool waits_for_task(u32 task)
 {
-	for (u32 left = stuck_tasks; left; left &= left - 1)
-		if (stuck[__builtin_ctz(left)].holder < TASKS_MAX)
-			return (u32)__builtin_ctz(left);
-	return (u32)__builtin_ctz(stuck_tasks);
+	return stuck[task].holder < TASKS_MAX;
+}
+
+/* Return: who holds up @task, if that one waits for somebody itself; else @task. */
+static u32 next_waiter(u32 task)
+{
+	u64 holder = stuck[task].holder;
+
+	return is_stuck(holder) && waits_for_task((u32)holder) ? (u32)holder : task;
+}
+
+/*
+ * Return: the waiter of the edge that the others hang on: the last one of a chain of waiters, or
+ * the lowest task of a cycle; the lowest task if none waits for another. Context: some task is
+ * stuck.
+ */
+static u32 core_waiter(void)
+{
+	u32 at = (u32)__builtin_ctz(stuck_tasks), core;
+
+	for (u32 left = stuck_tasks; left; left &= left - 1) {
+		if (waits_for_task((u32)__builtin_ctz(left))) {
+			at = (u32)__builtin_ctz(left);
+			break;
+		}
+	}
+	for (u32 i = 0; i < TASKS_MAX; i++)
+		at = next_waiter(at);
+	/* After so many steps it is at the end, or in a cycle: once around finds its lowest. */
+	core = at;
+	for (u32 i = 0; i < TASKS_MAX; i++) {
+		at = next_waiter(at);
+		if (at < core)
+			core = at;
+	}
+	return core;
 }
 
 static void deadlocked(const struct event_deadlocked *event)
@@ -114,8 +145,10 @@ static void deadlocked(const struct event_deadlocked *event)
 		detail_edge(&detail, (u32)__builtin_ctz(left));
 	finding.at = ghost_mark(&event->head);
 	if (stuck_tasks) {
-		finding.at = stuck[first_waiter()].at;
-		finding.against = holder_mark(&stuck[first_waiter()]);
+		const struct stuck *core = &stuck[core_waiter()];
+
+		finding.at = core->at;
+		finding.against = holder_mark(core);
 	}
 	finding.detail = &detail;
 	oracle_convict(&finding);

@@ -12,6 +12,8 @@ void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void __tsan_acquire(void *token);
+void __tsan_ignore_thread_begin(void);
+void __tsan_ignore_thread_end(void);
 void __tsan_release(void *token);
 void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);
 void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *size);
@@ -40,9 +42,11 @@ static size_t main_size;
 __attribute__((naked, noinline)) static void stack_switch(void **save __attribute__((unused)),
 							  void *to __attribute__((unused)))
 {
-	__asm__("pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n\t"
+	__asm__("pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq "
+		"%r15\n\t"
 		"movq %rsp, (%rdi)\n\tmovq %rsi, %rsp\n\t"
-		"popq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbx\n\tpopq %rbp\n\tret");
+		"popq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbx\n\tpopq "
+		"%rbp\n\tret");
 }
 
 void fiber_rebuild(u32 nr)
@@ -139,4 +143,16 @@ void fiber_see_end(void)
 {
 	if (CONFIG_TSAN)
 		__tsan_acquire(&end_token);
+}
+
+void fiber_unwatch(void)
+{
+	if (CONFIG_TSAN)
+		__tsan_ignore_thread_begin();
+}
+
+void fiber_watch(void)
+{
+	if (CONFIG_TSAN)
+		__tsan_ignore_thread_end();
 }

@@ -21,6 +21,13 @@ void fiber_see_start(void);
 void fiber_publish_end(void);
 void fiber_see_end(void);
 
+/*
+ * Around calls of code that is not part of what the tasks do: the race detector watches library calls
+ * even where it does not watch their callers.
+ */
+void fiber_unwatch(void);
+void fiber_watch(void);
+
 #define FIBER_MAIN TASKS_MAX
 
 #endif

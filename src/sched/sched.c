@@ -15,7 +15,7 @@
 #include "sched/fiber.h"
 
 #define GRANT_WITHOUT_END (1ull << 62)
-#define AWAIT_BYTES_MAX 64
+#define AWAIT_BYTES_MAX	  64
 
 struct task {
 	u64 op_points; /* points of the current op before the task last gained the CPU */
@@ -92,7 +92,9 @@ static u64 runnable_now(void)
 static struct sched_stop stop_here(enum sched_stop_kind kind, const struct sched_site *site,
 				   const volatile void *addr)
 {
-	struct sched_stop stop = { .kind = kind, .task = state.running, .site = site, .addr = addr };
+	struct sched_stop stop = {
+		.kind = kind, .task = state.running, .site = site, .addr = addr
+	};
 
 	stop.runnable = runnable_now();
 	if (state.running != TASK_NONE) {
@@ -133,6 +135,13 @@ static void leave(enum sched_outcome outcome)
 	run_task(TASK_NONE);
 }
 
+static void record(const struct sched_stop *stop)
+{
+	fiber_unwatch();
+	state.driver->record(state.driver->ctx, stop);
+	fiber_watch();
+}
+
 /* Asks the driver who goes on after @stop, and lets it. */
 static void decide(struct sched_stop *stop)
 {
@@ -140,7 +149,7 @@ static void decide(struct sched_stop *stop)
 
 	stop->due = true;
 	if (state.driver->record)
-		state.driver->record(state.driver->ctx, stop);
+		record(stop);
 	if (sched_points() >= state.limit) {
 		leave(SCHED_UNFINISHED);
 		return;
@@ -150,7 +159,9 @@ static void decide(struct sched_stop *stop)
 		return;
 	}
 	state.grant = GRANT_WITHOUT_END;
+	fiber_unwatch();
 	to = state.driver->next(state.driver->ctx, stop);
+	fiber_watch();
 	ASSERT(to < state.nr_tasks && (stop->runnable & BIT_ULL(to)));
 	sched.awaiting &= ~BIT_ULL(to);
 	run_task(to);
@@ -168,7 +179,7 @@ void sched_point_slow(struct sched_site *site, const volatile void *addr)
 		return;
 	}
 	if (state.driver->record)
-		state.driver->record(state.driver->ctx, &stop);
+		record(&stop);
 	fill();
 }
 
@@ -209,10 +220,14 @@ void sched_await(struct sched_site *site, const volatile void *addr, const void 
 u64 sched_value(struct sched_site *site, const volatile void *addr, u64 bound)
 {
 	struct sched_stop stop;
+	u64 answer;
 
 	sched_point(site, addr);
 	stop = stop_here(SCHED_AT_POINT, site, addr);
-	return state.driver->value(state.driver->ctx, &stop, bound);
+	fiber_unwatch();
+	answer = state.driver->value(state.driver->ctx, &stop, bound);
+	fiber_watch();
+	return answer;
 }
 
 void sched_op_begin(u32 op)
@@ -240,7 +255,7 @@ void sched_op_begin(u32 op)
 		return;
 	}
 	if (state.driver->record)
-		state.driver->record(state.driver->ctx, &stop);
+		record(&stop);
 	fill();
 }
 

@@ -112,7 +112,8 @@ void sched_op_end(bool armed);
 void sched_point_slow(struct sched_site *site, const volatile void *addr);
 
 /* Just before a visible operation on @addr. Context: a task. May switch. */
-__attribute__((always_inline)) static inline void sched_point(struct sched_site *site, const volatile void *addr)
+__attribute__((always_inline)) static inline void sched_point(struct sched_site *site,
+							      const volatile void *addr)
 {
 	event_context.site = site;
 	if (unlikely((--sched.budget < 0) | site->armed))

@@ -10,10 +10,10 @@
 
 /* Software bits of a table entry, as documented for KVM with EPT. */
 #define SPTE_SHADOW_PRESENT BIT_ULL(11)
-#define SPTE_HOST_WRITABLE BIT_ULL(57)
-#define SPTE_MMU_WRITABLE BIT_ULL(58)
-#define SPTE_NONPRESENT BIT_ULL(63) /* what an empty entry holds: suppress #VE */
-#define SPTE_FROZEN (SPTE_NONPRESENT | 0x5a0ull)
+#define SPTE_HOST_WRITABLE  BIT_ULL(57)
+#define SPTE_MMU_WRITABLE   BIT_ULL(58)
+#define SPTE_NONPRESENT	    BIT_ULL(63) /* what an empty entry holds: suppress #VE */
+#define SPTE_FROZEN	    (SPTE_NONPRESENT | 0x5a0ull)
 
 /* Result of one attempt to resolve a violation (RET_PF_* of KVM, and what user space would see). */
 enum subject_ret {

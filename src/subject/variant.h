@@ -32,13 +32,13 @@ struct mmu_variant {
 #define KNOB(knob_, upstream_, standard_) [KNOB_##knob_] = knob_##_##upstream_,
 static const struct mmu_variant variant_upstream = { .knob = {
 #include "subject/variants.def"
-} };
+						     } };
 #undef KNOB
 #define KNOB(knob_, upstream_, standard_) [KNOB_##knob_] = knob_##_##standard_,
 /* Upstream plus accepted repairs. */
 static const struct mmu_variant variant_default = { .knob = {
 #include "subject/variants.def"
-} };
+						    } };
 #undef KNOB
 #undef VARIANT
 

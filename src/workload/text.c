@@ -7,11 +7,7 @@
 
 #include "workload/text_internal.h"
 
-enum section {
-	IN_WORLD,
-	IN_TASKS,
-	IN_SCHEDULE
-};
+enum section { IN_WORLD, IN_TASKS, IN_SCHEDULE };
 
 enum line_id {
 	LINE_target,
@@ -180,11 +176,7 @@ static bool printable(struct parser *parser, const char *what, struct word word,
 
 /* --- numbers --- */
 
-enum digits {
-	DIGITS_OK,
-	DIGITS_NONE,
-	DIGITS_TOO_BIG
-};
+enum digits { DIGITS_OK, DIGITS_NONE, DIGITS_TOO_BIG };
 
 static u32 digit(char c)
 {

@@ -14,16 +14,8 @@
 #include "base/types.h"
 #include "subject/subject.h"
 
-enum op_args {
-	OP_ARGS_ACCESS_GFN,
-	OP_ARGS_HVA_RANGE,
-	OP_ARGS_HVA
-};
-enum task_kind {
-	TASK_VCPU,
-	TASK_NOTIFIER,
-	TASK_KIND_COUNT
-};
+enum op_args { OP_ARGS_ACCESS_GFN, OP_ARGS_HVA_RANGE, OP_ARGS_HVA };
+enum task_kind { TASK_VCPU, TASK_NOTIFIER, TASK_KIND_COUNT };
 
 enum op_id {
 #define OP(name, args, kind, what) OP_##name,
@@ -99,16 +91,8 @@ u64 program_pages(const struct program *program);
 
 /* --- directives: deviations from the default schedule --- */
 
-enum directive_place {
-	AT_SITE,
-	AT_START,
-	AT_END
-};
-enum directive_action {
-	DO_SWITCH,
-	DO_UNTIL,
-	DO_ANSWER
-};
+enum directive_place { AT_SITE, AT_START, AT_END };
+enum directive_action { DO_SWITCH, DO_UNTIL, DO_ANSWER };
 
 #define SITE_TEXT_MAX 160
 
@@ -256,12 +240,7 @@ const char *word_nearest(const char *word, size_t size, const char *const *words
 
 /* --- execution (execute.c) --- */
 
-enum program_outcome {
-	PROGRAM_DONE,
-	PROGRAM_STUCK,
-	PROGRAM_UNFINISHED,
-	PROGRAM_ABANDONED
-};
+enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_ABANDONED };
 
 /*
  * Takes down what the last program left, builds the world, and runs the tasks. When all have ended

@@ -9,15 +9,7 @@
 #include "machine/machine.h"
 #include "workload/workload.h"
 
-enum flaw_part {
-	FLAW_WORLD,
-	FLAW_SLOT,
-	FLAW_MAP,
-	FLAW_TASK,
-	FLAW_OP,
-	FLAW_START,
-	FLAW_DIRECTIVE
-};
+enum flaw_part { FLAW_WORLD, FLAW_SLOT, FLAW_MAP, FLAW_TASK, FLAW_OP, FLAW_START, FLAW_DIRECTIVE };
 
 /* What is wrong, and with which part: slot, map, task or directive @nr; ops: @sub of task @nr. */
 struct flaw {

@@ -41,7 +41,7 @@ u64 held_by(const struct fiber_lock *lock)
 
 static void init(struct fiber_lock *lock, enum lock_class class, bool sleeps)
 {
-	*lock = (struct fiber_lock){ .class = (u8)class, .sleeps = sleeps };
+	*lock = (struct fiber_lock){ .class = (u8) class, .sleeps = sleeps };
 }
 
 void(spin_lock_init_class)(spinlock_t *lock, enum lock_class class)
@@ -66,7 +66,7 @@ void(init_rwsem_class)(struct rw_semaphore *sem, enum lock_class class)
 
 void(srcu_init_class)(struct srcu_struct *srcu, enum lock_class class)
 {
-	*srcu = (struct srcu_struct){ .class = (u8)class };
+	*srcu = (struct srcu_struct){ .class = (u8) class };
 }
 
 void fiber_might_sleep(void)
@@ -129,7 +129,8 @@ static void see_holders(struct fiber_lock *lock, enum lock_mode mode)
 static void publish_holder(struct fiber_lock *lock, enum lock_mode mode)
 {
 	if (CONFIG_TSAN)
-		__tsan_release(mode == LOCK_SHARED ? (void *)&lock->readers : (void *)&lock->writer);
+		__tsan_release(mode == LOCK_SHARED ? (void *)&lock->readers
+						   : (void *)&lock->writer);
 }
 
 /*

@@ -11,10 +11,10 @@ void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
 void __tsan_acquire(void *token);
 void __tsan_release(void *token);
 
-#define SIZE_CLASSES 64u /* of 64 bytes each */
-#define PAGE_GRANULES_ \
-	((sizeof(u64) * PT_ENTRIES + MEMORY_GRANULE - 1) / MEMORY_GRANULE)
-_Static_assert(sizeof(u64) * PT_ENTRIES % MEMORY_GRANULE == 0, "a page is a whole number of granules");
+#define SIZE_CLASSES   64u /* of 64 bytes each */
+#define PAGE_GRANULES_ ((sizeof(u64) * PT_ENTRIES + MEMORY_GRANULE - 1) / MEMORY_GRANULE)
+_Static_assert(sizeof(u64) * PT_ENTRIES % MEMORY_GRANULE == 0,
+	       "a page is a whole number of granules");
 
 u8 memory_arena[MEMORY_BYTES] __attribute__((aligned(4096)));
 u8 memory_live[MEMORY_BYTES / MEMORY_GRANULE];
@@ -106,7 +106,8 @@ void kern_free(void *ptr)
 	if (!ptr)
 		return;
 	granule = (u32)(((u8 *)ptr - memory_arena) / MEMORY_GRANULE);
-	ASSERT(granule < memory.top && memory_live[granule] && granule_info[granule].first == granule);
+	ASSERT(granule < memory.top && memory_live[granule] &&
+	       granule_info[granule].first == granule);
 	granules = granule_info[granule].granules;
 	mark(granule, granules, false);
 	memory.objects_live--;

@@ -5,8 +5,8 @@
 #include "kern/kern.h"
 
 #define MEMORY_GRANULE 64u
-#define OBJECT_BYTES (512u << 10)
-#define MEMORY_BYTES (OBJECT_BYTES + KERN_PAGES_MAX * (u32)sizeof(u64) * PT_ENTRIES)
+#define OBJECT_BYTES   (512u << 10)
+#define MEMORY_BYTES   (OBJECT_BYTES + KERN_PAGES_MAX * (u32)sizeof(u64) * PT_ENTRIES)
 
 extern u8 memory_arena[MEMORY_BYTES];
 extern u8 memory_live[MEMORY_BYTES / MEMORY_GRANULE];

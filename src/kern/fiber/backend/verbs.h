@@ -12,12 +12,12 @@
  * The record of this call. Volatile reads and the section keep it from being folded. Macros of the
  * machine layer that wrap a verb pass their own caller's text through KERN_SITE too.
  */
-#define KERN_SITE(object_, size_, text)                                                         \
-	({                                                                                      \
-		static struct sched_site site_ __attribute__((section("kern_sites"), used)) = { \
-			0, object_, size_, 0, __func__, text, 0                                 \
-		};                                                                              \
-		&site_;                                                                         \
+#define KERN_SITE(object_, size_, text)                                                      \
+	({                                                                                   \
+		static struct sched_site site_                                               \
+			__attribute__((section("kern_sites"),                                \
+				       used)) = { 0, object_, size_, 0, __func__, text, 0 }; \
+		&site_;                                                                      \
 	})
 
 #define KERN_OBJECT(x) (__builtin_classify_type(x) == 5 ? SCHED_POINTER : SCHED_VALUE)
@@ -26,51 +26,51 @@
 #define KERN_POINT(ptr, text) \
 	fiber_point(KERN_SITE(KERN_OBJECT(*(ptr)), sizeof(*(ptr)), text), (ptr))
 
-#define READ_ONCE(x)                                       \
-	({                                                 \
-		KERN_POINT(&(x), "READ_ONCE(" #x ")");     \
-		__atomic_load_n(&(x), __ATOMIC_RELAXED);   \
+#define READ_ONCE(x)                                     \
+	({                                               \
+		KERN_POINT(&(x), "READ_ONCE(" #x ")");   \
+		__atomic_load_n(&(x), __ATOMIC_RELAXED); \
 	})
-#define WRITE_ONCE(x, v)                                        \
-	({                                                      \
-		__typeof__(x) value_ = (v);                     \
-		KERN_POINT(&(x), "WRITE_ONCE(" #x ")");         \
+#define WRITE_ONCE(x, v)                                          \
+	({                                                        \
+		__typeof__(x) value_ = (v);                       \
+		KERN_POINT(&(x), "WRITE_ONCE(" #x ")");           \
 		__atomic_store_n(&(x), value_, __ATOMIC_RELAXED); \
 	})
-#define smp_load_acquire(p)                                  \
-	({                                                   \
-		KERN_POINT(p, "smp_load_acquire(" #p ")");   \
-		__atomic_load_n(p, __ATOMIC_ACQUIRE);        \
+#define smp_load_acquire(p)                                \
+	({                                                 \
+		KERN_POINT(p, "smp_load_acquire(" #p ")"); \
+		__atomic_load_n(p, __ATOMIC_ACQUIRE);      \
 	})
-#define smp_store_release(p, v)                              \
-	({                                                   \
-		__typeof__(*(p)) value_ = (v);               \
-		KERN_POINT(p, "smp_store_release(" #p ")");  \
+#define smp_store_release(p, v)                                \
+	({                                                     \
+		__typeof__(*(p)) value_ = (v);                 \
+		KERN_POINT(p, "smp_store_release(" #p ")");    \
 		__atomic_store_n(p, value_, __ATOMIC_RELEASE); \
 	})
-#define smp_store_mb(x, v)                                       \
-	({                                                       \
-		__typeof__(x) value_ = (v);                      \
-		KERN_POINT(&(x), "smp_store_mb(" #x ")");        \
+#define smp_store_mb(x, v)                                        \
+	({                                                        \
+		__typeof__(x) value_ = (v);                       \
+		KERN_POINT(&(x), "smp_store_mb(" #x ")");         \
 		__atomic_store_n(&(x), value_, __ATOMIC_SEQ_CST); \
 	})
 /* Sequentially consistent as the backend is: barriers order the compiler, and are no points. */
-#define smp_mb() __asm__ volatile("" ::: "memory")
+#define smp_mb()  __asm__ volatile("" ::: "memory")
 #define smp_rmb() smp_mb()
 #define smp_wmb() smp_mb()
 
-#define xchg(p, v)                                               \
-	({                                                       \
-		__typeof__(*(p)) value_ = (v);                   \
-		KERN_POINT(p, "xchg(" #p ")");                   \
+#define xchg(p, v)                                                \
+	({                                                        \
+		__typeof__(*(p)) value_ = (v);                    \
+		KERN_POINT(p, "xchg(" #p ")");                    \
 		__atomic_exchange_n(p, value_, __ATOMIC_SEQ_CST); \
 	})
-#define try_cmpxchg64(p, old, v)                                                          \
-	({                                                                                \
-		__typeof__(*(p)) value_ = (v);                                            \
-		KERN_POINT(p, "try_cmpxchg64(" #p ")");                                   \
-		__atomic_compare_exchange_n(p, old, value_, false, __ATOMIC_SEQ_CST,      \
-					    __ATOMIC_RELAXED);                            \
+#define try_cmpxchg64(p, old, v)                                                     \
+	({                                                                           \
+		__typeof__(*(p)) value_ = (v);                                       \
+		KERN_POINT(p, "try_cmpxchg64(" #p ")");                              \
+		__atomic_compare_exchange_n(p, old, value_, false, __ATOMIC_SEQ_CST, \
+					    __ATOMIC_RELAXED);                       \
 	})
 #define fetch_add(p, n)                                     \
 	({                                                  \
@@ -87,19 +87,19 @@
 		KERN_POINT(p, "fetch_and(" #p ")");            \
 		__atomic_fetch_and(p, mask, __ATOMIC_SEQ_CST); \
 	})
-#define dec_and_test(p)                                        \
-	({                                                     \
-		KERN_POINT(p, "dec_and_test(" #p ")");         \
+#define dec_and_test(p)                                          \
+	({                                                       \
+		KERN_POINT(p, "dec_and_test(" #p ")");           \
 		__atomic_sub_fetch(p, 1, __ATOMIC_SEQ_CST) == 0; \
 	})
-#define inc_not_zero(p)                                                                      \
-	({                                                                                   \
-		__typeof__(*(p)) count_;                                                     \
-		KERN_POINT(p, "inc_not_zero(" #p ")");                                       \
-		count_ = __atomic_load_n(p, __ATOMIC_RELAXED);                               \
-		/* No switch since the point: the exchange cannot fail. */                   \
-		count_ && __atomic_compare_exchange_n(p, &count_, count_ + 1, false,         \
-						      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);   \
+#define inc_not_zero(p)                                                                   \
+	({                                                                                \
+		__typeof__(*(p)) count_;                                                  \
+		KERN_POINT(p, "inc_not_zero(" #p ")");                                    \
+		count_ = __atomic_load_n(p, __ATOMIC_RELAXED);                            \
+		/* No switch since the point: the exchange cannot fail. */                \
+		count_ &&__atomic_compare_exchange_n(p, &count_, count_ + 1, false,       \
+						     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
 	})
 
 #define rcu_dereference(p)                                   \
@@ -107,34 +107,35 @@
 		KERN_POINT(&(p), "rcu_dereference(" #p ")"); \
 		__atomic_load_n(&(p), __ATOMIC_ACQUIRE);     \
 	})
-#define rcu_assign_pointer(p, v)                                \
-	({                                                      \
-		__typeof__(p) value_ = (v);                     \
-		KERN_POINT(&(p), "rcu_assign_pointer(" #p ")"); \
+#define rcu_assign_pointer(p, v)                                  \
+	({                                                        \
+		__typeof__(p) value_ = (v);                       \
+		KERN_POINT(&(p), "rcu_assign_pointer(" #p ")");   \
 		__atomic_store_n(&(p), value_, __ATOMIC_RELEASE); \
 	})
 
 #define KERN_LOCK_SITE(text) KERN_SITE(SCHED_LOCK, 0, text)
 
-#define spin_lock(l) fiber_lock_exclusive(KERN_LOCK_SITE("spin_lock(" #l ")"), &(l)->lock)
-#define spin_unlock(l) fiber_unlock_exclusive(KERN_LOCK_SITE("spin_unlock(" #l ")"), &(l)->lock)
-#define read_lock(l) fiber_lock_shared(KERN_LOCK_SITE("read_lock(" #l ")"), &(l)->lock)
-#define read_unlock(l) fiber_unlock_shared(KERN_LOCK_SITE("read_unlock(" #l ")"), &(l)->lock)
-#define write_lock(l) fiber_lock_exclusive(KERN_LOCK_SITE("write_lock(" #l ")"), &(l)->lock)
+#define spin_lock(l)	fiber_lock_exclusive(KERN_LOCK_SITE("spin_lock(" #l ")"), &(l)->lock)
+#define spin_unlock(l)	fiber_unlock_exclusive(KERN_LOCK_SITE("spin_unlock(" #l ")"), &(l)->lock)
+#define read_lock(l)	fiber_lock_shared(KERN_LOCK_SITE("read_lock(" #l ")"), &(l)->lock)
+#define read_unlock(l)	fiber_unlock_shared(KERN_LOCK_SITE("read_unlock(" #l ")"), &(l)->lock)
+#define write_lock(l)	fiber_lock_exclusive(KERN_LOCK_SITE("write_lock(" #l ")"), &(l)->lock)
 #define write_unlock(l) fiber_unlock_exclusive(KERN_LOCK_SITE("write_unlock(" #l ")"), &(l)->lock)
-#define cond_resched_rwlock_read(l) \
-	fiber_resched_lock(KERN_LOCK_SITE("cond_resched_rwlock_read(" #l ")"), &(l)->lock, LOCK_SHARED)
-#define cond_resched_rwlock_write(l)                                                     \
+#define cond_resched_rwlock_read(l)                                                        \
+	fiber_resched_lock(KERN_LOCK_SITE("cond_resched_rwlock_read(" #l ")"), &(l)->lock, \
+			   LOCK_SHARED)
+#define cond_resched_rwlock_write(l)                                                        \
 	fiber_resched_lock(KERN_LOCK_SITE("cond_resched_rwlock_write(" #l ")"), &(l)->lock, \
 			   LOCK_EXCLUSIVE)
-#define mutex_lock(l) fiber_lock_exclusive(KERN_LOCK_SITE("mutex_lock(" #l ")"), &(l)->lock)
+#define mutex_lock(l)	fiber_lock_exclusive(KERN_LOCK_SITE("mutex_lock(" #l ")"), &(l)->lock)
 #define mutex_unlock(l) fiber_unlock_exclusive(KERN_LOCK_SITE("mutex_unlock(" #l ")"), &(l)->lock)
-#define down_read(l) fiber_lock_shared(KERN_LOCK_SITE("down_read(" #l ")"), &(l)->lock)
-#define up_read(l) fiber_unlock_shared(KERN_LOCK_SITE("up_read(" #l ")"), &(l)->lock)
-#define down_write(l) fiber_lock_exclusive(KERN_LOCK_SITE("down_write(" #l ")"), &(l)->lock)
-#define up_write(l) fiber_unlock_exclusive(KERN_LOCK_SITE("up_write(" #l ")"), &(l)->lock)
+#define down_read(l)	fiber_lock_shared(KERN_LOCK_SITE("down_read(" #l ")"), &(l)->lock)
+#define up_read(l)	fiber_unlock_shared(KERN_LOCK_SITE("up_read(" #l ")"), &(l)->lock)
+#define down_write(l)	fiber_lock_exclusive(KERN_LOCK_SITE("down_write(" #l ")"), &(l)->lock)
+#define up_write(l)	fiber_unlock_exclusive(KERN_LOCK_SITE("up_write(" #l ")"), &(l)->lock)
 
-#define rcu_read_lock() fiber_rcu_read_lock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_lock()"))
+#define rcu_read_lock()	  fiber_rcu_read_lock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_lock()"))
 #define rcu_read_unlock() fiber_rcu_read_unlock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_unlock()"))
 #define srcu_read_lock(s) \
 	fiber_srcu_read_lock(KERN_SITE(SCHED_NOTHING, 0, "srcu_read_lock(" #s ")"), s)
@@ -143,24 +144,23 @@
 
 #define need_resched() fiber_need_resched(KERN_SITE(SCHED_NOTHING, 0, "need_resched()"))
 #define cond_resched() fiber_cond_resched(KERN_SITE(SCHED_NOTHING, 0, "cond_resched()"))
-#define might_sleep() fiber_might_sleep()
+#define might_sleep()  fiber_might_sleep()
 #define await_change(addr, seen, size) \
 	fiber_await(KERN_SITE(SCHED_NOTHING, 0, "await_change(" #addr ")"), addr, seen, size)
 
-#define WARN_ON(cond)                                      \
-	({                                                 \
-		bool warn_ = !!(cond);                     \
-		if (unlikely(warn_))                       \
-			event(warned, .line = __LINE__);   \
-		warn_;                                     \
+#define WARN_ON(cond)                                    \
+	({                                               \
+		bool warn_ = !!(cond);                   \
+		if (unlikely(warn_))                     \
+			event(warned, .line = __LINE__); \
+		warn_;                                   \
 	})
 #define KVM_BUG_ON(cond) WARN_ON(cond)
 
-#define lockdep_assert_held(l) WARN_ON(!fiber_holds(&(l)->lock, LOCK_EXCLUSIVE))
-#define lockdep_assert_held_read(l) WARN_ON(!fiber_holds(&(l)->lock, LOCK_SHARED))
+#define lockdep_assert_held(l)	     WARN_ON(!fiber_holds(&(l)->lock, LOCK_EXCLUSIVE))
+#define lockdep_assert_held_read(l)  WARN_ON(!fiber_holds(&(l)->lock, LOCK_SHARED))
 #define lockdep_assert_held_write(l) WARN_ON(!fiber_holds(&(l)->lock, LOCK_EXCLUSIVE))
-#define lockdep_assert_held_either(l)                       \
-	WARN_ON(!fiber_holds(&(l)->lock, LOCK_EXCLUSIVE) && \
-		!fiber_holds(&(l)->lock, LOCK_SHARED))
+#define lockdep_assert_held_either(l) \
+	WARN_ON(!fiber_holds(&(l)->lock, LOCK_EXCLUSIVE) && !fiber_holds(&(l)->lock, LOCK_SHARED))
 
 #endif
