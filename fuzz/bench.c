@@ -50,6 +50,8 @@ static const struct program *bench_programs(void)
 	return programs;
 }
 
+static u64 points, switches, schedules; /* of all rounds so far */
+
 static double run_schedules(u32 nr)
 {
 	const struct program *programs = bench_programs();
@@ -64,7 +66,10 @@ static double run_schedules(u32 nr)
 		};
 
 		run_execute(&spec, &result);
+		points += result.points;
+		switches += result.switches;
 	}
+	schedules += nr;
 	return seconds_now() - start;
 }
 
@@ -78,6 +83,19 @@ static double schedules_round(void)
 static double measure_schedules(void)
 {
 	return median_of(schedules_round);
+}
+
+static double measure_points(void)
+{
+	if (!schedules)
+		run_schedules(BENCH_PROGRAMS * SCHEDULES_PER_PROGRAM);
+	return (double)points / (double)schedules;
+}
+
+static double measure_switches(void)
+{
+	measure_points();
+	return (double)switches / (double)schedules;
 }
 
 static double measure_memory(void)
@@ -113,15 +131,14 @@ static double measure_world(void)
 	return median_of(world_round);
 }
 
-/* --- the scheduler alone --- */
+/* --- points --- */
 
-static struct sched_site bench_site = { 0, SCHED_NOTHING, 0, 0, "bench", "point()", 0 };
+static volatile u64 sink; /* keeps the loads alive */
 
 static void points_body(u32 task)
 {
 	sched_op_begin(0);
-	for (u32 i = 0; i < POINTS_A_ROUND / 2; i++)
-		sched_point(&bench_site, NULL);
+	sink = program_pass_points(POINTS_A_ROUND / 2);
 }
 
 static u32 next_default(void *ctx, const struct sched_stop *stop)
@@ -142,9 +159,12 @@ static u32 next_other(void *ctx, const struct sched_stop *stop)
 static double points_round(u32 (*next)(void *ctx, const struct sched_stop *stop))
 {
 	const struct sched_driver driver = { .next = next };
-	double start = seconds_now();
-	enum sched_outcome outcome = sched_run(&driver, 2, points_body, 2ull * POINTS_A_ROUND);
+	enum sched_outcome outcome;
+	double start;
 
+	program_prepare_points();
+	start = seconds_now();
+	outcome = sched_run(&driver, 2, points_body, 2ull * POINTS_A_ROUND);
 	ASSERT(outcome == SCHED_DONE);
 	return (seconds_now() - start) / POINTS_A_ROUND * 1e9;
 }
@@ -172,6 +192,8 @@ static double measure_switch(void)
 const struct bench_row bench_rows[] = {
 	{ "schedules", "search in fault_vs_invalidate, 3 tasks of 4 ops", "rate", "schedules/s",
 	  measure_schedules },
+	{ "points", "points in such a schedule", "count", "points", measure_points },
+	{ "switches", "switches in such a schedule", "count", "switches", measure_switches },
 	{ "point", "a point without a switch", "time", "ns", measure_point },
 	{ "switch", "a point with a switch", "time", "ns", measure_switch },
 	{ "world", "setting a world up and taking it down", "time", "ns", measure_world },

@@ -58,7 +58,7 @@ static void spec_without_program(const struct campaign *campaign, u64 nr,
 
 	*spec = (struct run_spec){
 		.program = program,
-		.bug = campaign->bug,
+		.bug = campaign->census ? BUG_CENSUS : campaign->bug,
 		.forbidden = campaign->forbidden,
 		.strategy = campaign->strategy ? campaign->strategy : &strategy_rows[searching],
 		.seed = seed_of(campaign->seed, nr, 1),
@@ -159,6 +159,15 @@ static bool run_checked(struct worker *worker, struct run_spec *spec, struct run
 	return same;
 }
 
+static struct census *counting;
+
+static void count_event(const struct event *event)
+{
+	counting->events[event->id]++;
+	if (event->id == EVENT_fault_retried)
+		counting->retries[((const struct event_fault_retried *)event)->reason]++;
+}
+
 static void run_one(struct worker *worker, struct run_spec *spec, struct run_result *result, u64 nr)
 {
 	if (worker->campaign->check) {
@@ -169,8 +178,27 @@ static void run_one(struct worker *worker, struct run_spec *spec, struct run_res
 	if (nr % SCHEDULES_PER_SAMPLE == 0)
 		spec->recording = worker->recordings[0];
 	run_execute(spec, result);
-	if (spec->recording)
-		note_sites(worker->state, spec->recording);
+	if (!spec->recording)
+		return;
+	note_sites(worker->state, spec->recording);
+	/* The recording has taken the place of the tap that counts. */
+	if (worker->campaign->census)
+		oracle_tap(count_event);
+}
+
+static void census_begin(struct worker *worker)
+{
+	counting = &worker->state->census;
+	oracle_tap(count_event);
+	for (u32 i = 0; i < BUG_COUNT; i++)
+		bug_state.census[i] = counting->probes[i];
+}
+
+static void census_end(void)
+{
+	oracle_tap(NULL);
+	for (u32 i = 0; i < BUG_COUNT; i++)
+		counting->probes[i] = bug_state.census[i];
 }
 
 static bool time_is_up(const struct worker *worker, u64 nr)
@@ -204,6 +232,8 @@ static void work(void *ctx)
 
 	bug_state.reached = worker->state->bug_reached;
 	bug_state.triggered = worker->state->bug_triggered;
+	if (campaign->census)
+		census_begin(worker);
 	for (u64 nr = worker->from; !campaign->schedules || nr < campaign->schedules; nr++) {
 		struct run_spec spec;
 
@@ -219,6 +249,8 @@ static void work(void *ctx)
 		if (worker->state->disagreed || ends_search(campaign, &result))
 			break;
 	}
+	if (campaign->census)
+		census_end();
 	worker->state->stats = *oracle_stats();
 }
 

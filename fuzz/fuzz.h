@@ -228,6 +228,13 @@ struct campaign {
 	const char *stop_oracle; /* with stop_on_first: only a verdict of this oracle; NULL: any */
 	u32 forbidden;
 	bool check; /* each schedule runs twice and must come out the same */
+	bool census; /* no bug acts; probes, events and retries are counted */
+};
+/* What the schedules of a census went through. */
+struct census {
+	u64 probes[BUG_COUNT];
+	u64 events[EVENT_COUNT];
+	u64 retries[RETRY_REASON_COUNT]; /* by the place where the MMU gave up */
 };
 struct finding {
 	struct expectation expect; /* verdicts that are equal in it are one finding */
@@ -243,6 +250,7 @@ struct campaign_state {
 	u64 sites_seen;
 	double elapsed;
 	struct oracle_stats stats;
+	struct census census;
 	bool disagreed; /* check: two runs of one schedule differ */
 	char disagreement[2000];
 	struct finding findings[FINDINGS_MAX];

@@ -86,24 +86,51 @@ static int matrix(const struct options *options)
 	return failed ? EXIT_DIFFERENT : EXIT_EXPECTED;
 }
 
-/* Return: whether it was reached often enough. */
-static bool print_reached(const struct options *options, const char *kind, const char *name,
-			  u64 count)
+/* What a run without bugs cannot reach yet, and why. */
+static const struct absent {
+	const char *kind, *name, *why;
+} absent[] = {
+	{ "retry", "slot", "memslots are fixed" },
+	{ "retry", "root", "the root is never invalidated" },
+	{ "retry", "other", "no asynchronous page faults, no hardware poison" },
+	{ "gave_up", "unset_range", "begin and the first range share one lock section" },
+	{ "gave_up", "obsolete_root", "the root is never invalidated" },
+	{ "gave_up", "frozen", "no table is ever taken away" },
+	{ "gave_up", "no_table", "no table is ever taken away" },
+};
+
+static const char *why_absent(const char *kind, const char *name)
 {
+	for (u32 i = 0; i < ARRAY_SIZE(absent); i++)
+		if (!strcmp(absent[i].kind, kind) && !strcmp(absent[i].name, name))
+			return absent[i].why;
+	return NULL;
+}
+
+/* Return: 1 when it was reached too seldom, 0 when often enough or when its mechanism is absent. */
+static u32 print_reached(const struct options *options, const char *kind, const char *name,
+			 u64 count)
+{
+	const char *why = why_absent(kind, name);
 	bool enough = count >= REACHABILITY_LEAST;
 	cJSON *object;
 
 	if (!options->json) {
-		printf("%-12s %-28s %llu%s\n", kind, name, (unsigned long long)count,
-		       enough ? "" : "  <--");
-		return enough;
+		printf("%-12s %-32s %llu%s%s\n", kind, name, (unsigned long long)count,
+		       why	? "  absent: "
+		       : enough ? ""
+				: "  <--",
+		       why ? why : "");
+		return !enough && !why;
 	}
 	object = cJSON_CreateObject();
 	json_text(object, "kind", kind);
 	json_text(object, "name", name);
 	json_number(object, "count", (double)count);
+	if (why)
+		json_text(object, "absent", why);
 	json_end(object);
-	return enough;
+	return !enough && !why;
 }
 
 /* Events that a run without bugs never has. */
@@ -113,20 +140,37 @@ static bool only_with_bugs(u32 id)
 	       id == EVENT_task_stuck || id == EVENT_deadlocked;
 }
 
-static u32 print_counters(const struct options *options, const struct oracle_stats *stats)
+static const char *const retry_reason_names[RETRY_REASON_COUNT] = {
+	[RETRY_BEFORE_GUP] = "before_gup",
+	[RETRY_AFTER_GUP] = "after_gup",
+	[RETRY_LOCKED] = "locked",
+	[RETRY_UNSET_RANGE] = "unset_range",
+	[RETRY_OBSOLETE_ROOT] = "obsolete_root",
+	[RETRY_FROZEN] = "frozen",
+	[RETRY_LOST_TABLE] = "lost_table",
+	[RETRY_LOST_LEAF] = "lost_leaf",
+	[RETRY_NO_TABLE] = "no_table",
+};
+
+static u32 print_counters(const struct options *options, const struct campaign_state *state)
 {
+	const struct census *census = &state->census;
 	u32 missing = 0;
 
+	for (u32 i = 1; i < BUG_COUNT; i++)
+		missing += print_reached(options, "probe", bug_rows[i].slug, census->probes[i]);
 	for (u32 i = 0; i < RETRY_CLASS_none; i++)
-		missing +=
-			!print_reached(options, "retry", retry_class_names[i], stats->retries[i]);
+		missing += print_reached(options, "retry", retry_class_names[i],
+					 state->stats.retries[i]);
+	for (u32 i = 0; i < RETRY_REASON_COUNT; i++)
+		missing += print_reached(options, "gave_up", retry_reason_names[i],
+					 census->retries[i]);
 	for (u32 i = 0; i < EVENT_COUNT; i++)
 		if (!only_with_bugs(i))
-			missing += !print_reached(options, "event", event_rows[i].name,
-						  stats->events[i]);
-	missing +=
-		!print_reached(options, "flush", "stale_then_flushed", stats->stale_then_flushed);
-	return missing;
+			missing += print_reached(options, "event", event_rows[i].name,
+						 census->events[i]);
+	return missing + print_reached(options, "flush", "stale_then_flushed",
+				       state->stats.stale_then_flushed);
 }
 
 static void print_unseen_sites(const struct options *options, const struct campaign_state *state)
@@ -147,6 +191,7 @@ static int reachability(const struct options *options)
 			.target = options->target ? options->target : target_nth(i),
 			.variant = options->variant,
 			.seed = options->seed,
+			.census = true,
 			.schedules =
 				options->schedules ? options->schedules : REACHABILITY_SCHEDULES,
 		};
@@ -157,14 +202,16 @@ static int reachability(const struct options *options)
 		if (!options->json)
 			printf("%s, %llu schedules:\n", campaign.target->name,
 			       (unsigned long long)state->done);
-		missing += print_counters(options, &state->stats);
+		missing += print_counters(options, state);
 		print_unseen_sites(options, state);
 		if (options->target)
 			break;
 	}
 	if (!options->json)
 		printf("%u counters below %u\n", missing, REACHABILITY_LEAST);
-	return campaign_interrupted() ? EXIT_UNFINISHED : EXIT_EXPECTED;
+	if (campaign_interrupted())
+		return EXIT_UNFINISHED;
+	return missing ? EXIT_DIFFERENT : EXIT_EXPECTED;
 }
 
 int verb_matrix(int argc, char **argv)

@@ -14,7 +14,7 @@ static struct {
 void strategy_round_robin_begin(u64 seed)
 {
 	robin.prng = prng_seeded(seed);
-	robin.quantum = 1 + prng_below(&robin.prng, 4u << prng_below(&robin.prng, 6));
+	robin.quantum = 1 + prng_below(&robin.prng, 8u << prng_below(&robin.prng, 6));
 	robin.first_turn = 1 + prng_below(&robin.prng, 64);
 	robin.yes = prng_below(&robin.prng, 4) == 3 ? 4 : 0;
 }

@@ -18,7 +18,7 @@ void strategy_walk_begin(u64 seed)
 	static const u8 yes_of_8[] = { 0, 0, 1, 4, 8 };
 
 	walk.prng = prng_seeded(seed);
-	walk.shift = 2 + prng_below(&walk.prng, 6);
+	walk.shift = 3 + prng_below(&walk.prng, 6);
 	walk.yes = yes_of_8[prng_below(&walk.prng, ARRAY_SIZE(yes_of_8))];
 }
 

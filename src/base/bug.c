@@ -21,8 +21,12 @@ const struct bug_row bug_rows[BUG_COUNT] = {
 
 struct bug_state bug_state;
 
-bool bug_visited(bool acts)
+bool bug_visited(enum bug_id id, bool acts)
 {
+	if (bug_state.armed == BUG_CENSUS)
+		bug_state.census[id] += acts;
+	if (bug_state.armed != id)
+		return false;
 	bug_state.reached++;
 	bug_state.triggered += acts;
 	return acts;

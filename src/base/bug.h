@@ -33,21 +33,24 @@ struct bug_row {
 extern const struct bug_row bug_rows[BUG_COUNT];
 
 /*
- * armed is set between schedules only. reached counts the visits of the armed bug's probes,
- * triggered those in which the defect changed what the code did.
+ * armed is set between schedules only. reached counts the visits of the armed bug's probes, triggered
+ * those in which the defect changed what the code did. Armed with BUG_CENSUS no bug acts and the visits
+ * of all probes are counted, each in its place.
  */
+#define BUG_CENSUS BUG_COUNT
 extern struct bug_state {
 	enum bug_id armed;
 	u64 reached, triggered;
+	u64 census[BUG_COUNT];
 } bug_state;
 
-/* Counts a visit; @acts: the defect matters here. Return: @acts. */
-bool bug_visited(bool acts);
+/* Counts a visit of the probe of @id, which matters here if @acts. Return: whether it acts. */
+bool bug_visited(enum bug_id id, bool acts);
 
 #define bug(slug) bug_if(slug, true)
 /* A probe that is passed always but matters only where @cond holds. @cond is evaluated when armed. */
 #define bug_if(slug, cond) \
-	(!BUGS_ABSENT && unlikely(bug_state.armed == BUG_##slug) && bug_visited(cond))
+	(!BUGS_ABSENT && unlikely(bug_state.armed) && bug_visited(BUG_##slug, cond))
 
 /* Return: the id, BUG_none for "none", BUG_COUNT for an unknown slug. */
 enum bug_id bug_by_slug(const char *slug);

@@ -154,7 +154,7 @@ static void take(struct sched_site *site, struct fiber_lock *lock, enum lock_mod
 		lock->writer = (u8)(me + 1);
 	enter_atomic(lock);
 	see_holders(lock, mode);
-	event(lock_acquired, .lock = kern_object_id(lock), .class = lock->class, .mode = mode);
+	event(lock_acquired, .lock = lock->id, .class = lock->class, .mode = mode);
 }
 
 /* Wakes who could have the lock now. They stay queued until they run and find out. */
@@ -180,7 +180,7 @@ static void drop(struct sched_site *site, struct fiber_lock *lock, enum lock_mod
 		lock->writer = 0;
 	leave_atomic(lock);
 	wake_waiters(lock);
-	event(lock_released, .lock = kern_object_id(lock), .class = lock->class, .mode = mode);
+	event(lock_released, .lock = lock->id, .class = lock->class, .mode = mode);
 }
 
 void fiber_lock_exclusive(struct sched_site *site, struct fiber_lock *lock)

@@ -75,11 +75,12 @@ static void report_stuck(void)
 		u32 task = (u32)__builtin_ctzll(left);
 		const struct fiber_lock *lock = held_waits_for(task);
 
+		event_context.site = sched_site_of(task);
 		event(task_stuck, .stuck_task = task,
 		      .lock_class = lock ? lock->class : LOCK_CLASS_COUNT,
-		      .lock = lock ? kern_object_id(lock) : 0,
-		      .holder = lock ? held_by(lock) : ~0ull);
+		      .lock = lock ? lock->id : 0, .holder = lock ? held_by(lock) : ~0ull);
 	}
+	event_context.site = NULL;
 	event(deadlocked, .tasks = sched.live);
 }
 

@@ -9,6 +9,7 @@
 struct fiber_lock {
 	u64 readers;
 	u64 waiting_readers, waiting_writers;
+	u64 id; /* object id, for events */
 	u8 writer;
 	u8 class; /* enum lock_class */
 	bool sleeps; /* waiting for it is sleeping */
