@@ -27,16 +27,18 @@ void kvm_mmu_invalidate_begin(struct kvm *kvm)
 
 void kvm_mmu_invalidate_range_add(struct kvm *kvm, gfn_t start, gfn_t end)
 {
+	gfn_t hull_start = start, hull_end = end;
+
 	lockdep_assert_held_write(&kvm->mmu_lock);
 	WARN_ON(!kvm->mmu_invalidate_in_progress);
-	event(invalidate_range_added, .start = start, .end = end);
 	if (kvm->mmu_invalidate_range_start != INVALID_GPA && !bug(hull_not_widened)) {
-		start = min_u64(start, kvm->mmu_invalidate_range_start);
-		end = max_u64(end, kvm->mmu_invalidate_range_end);
+		hull_start = min_u64(start, kvm->mmu_invalidate_range_start);
+		hull_end = max_u64(end, kvm->mmu_invalidate_range_end);
 	}
 	/* Two stores: a reader without the lock may see one of them only, and asks again later. */
-	WRITE_ONCE(kvm->mmu_invalidate_range_start, start);
-	WRITE_ONCE(kvm->mmu_invalidate_range_end, end);
+	WRITE_ONCE(kvm->mmu_invalidate_range_start, hull_start);
+	WRITE_ONCE(kvm->mmu_invalidate_range_end, hull_end);
+	event(invalidate_range_added, .start = start, .end = end);
 }
 
 void kvm_mmu_invalidate_end(struct kvm *kvm)
