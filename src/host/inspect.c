@@ -25,3 +25,17 @@ u64 inspect_host_references(pfn_t pfn)
 	}
 	return count;
 }
+
+void inspect_host_count_references(u64 *counts, u32 nr)
+{
+	ASSERT(nr <= KERN_PAGES_MAX);
+	for (pfn_t pfn = 0; pfn < nr; pfn++)
+		counts[pfn] = host_sharers(pfn);
+	for (u32 i = 0; i < host.nr_used; i++) {
+		const u64 *ptes = host.tables[host.used[i]]->ptes;
+
+		for (u32 n = 0; n < PT_ENTRIES; n++)
+			if (ptes[n] && host_pte_pfn(ptes[n]) < nr)
+				counts[host_pte_pfn(ptes[n])]++;
+	}
+}

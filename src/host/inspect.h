@@ -39,5 +39,7 @@ u64 inspect_host_pte(hva_t hva);
  * all tables; true only while no operation of the host is under way.
  */
 u64 inspect_host_references(pfn_t pfn);
+/* The same of all pfns below @nr in one walk: counts[pfn]. */
+void inspect_host_count_references(u64 *counts, u32 nr);
 
 #endif

@@ -50,6 +50,18 @@ static const struct frame *frame_known(pfn_t pfn)
 	return &machine.frames[pfn];
 }
 
+struct frame_view inspect_frame(pfn_t pfn)
+{
+	const struct frame *frame = frame_known(pfn);
+
+	if (!frame)
+		return (struct frame_view){ .count = 0 };
+	return (struct frame_view){ .count = frame->refcount,
+				    .generation = frame->generation,
+				    .kind = frame->kind,
+				    .allocated = frame->allocated };
+}
+
 u64 inspect_frame_count(pfn_t pfn)
 {
 	const struct frame *frame = frame_known(pfn);
@@ -71,12 +83,17 @@ bool inspect_frame_is(pfn_t pfn, enum frame_kind kind)
 	return frame && frame->allocated && frame->kind == kind;
 }
 
+/* Memory of a freed table is poisoned: an oracle must not be what trips over it. */
+const u64 *inspect_table(pfn_t table)
+{
+	return inspect_frame_is(table, FRAME_PAGE_TABLE) ? frame_words(table) : NULL;
+}
+
 u64 inspect_table_entry(pfn_t table, u32 index)
 {
-	/* Memory of a freed table is poisoned: an oracle must not be what trips over it. */
-	if (index >= PT_ENTRIES || !inspect_frame_is(table, FRAME_PAGE_TABLE))
-		return 0;
-	return __atomic_load_n(frame_words(table) + index, __ATOMIC_RELAXED);
+	const u64 *words = inspect_table(table);
+
+	return words && index < PT_ENTRIES ? words[index] : 0;
 }
 
 u32 inspect_nr_frames(void)

@@ -69,11 +69,23 @@ bool inspect_in_guest_mode(u32 vcpu);
 /* The root that @vcpu has loaded, 0: none. */
 pfn_t inspect_vcpu_root(u32 vcpu);
 
-/* Frames: a pfn that was never handed out has generation 0 and count 0. */
+/* A frame as an oracle sees it; generation and count 0: never handed out in this schedule. */
+struct frame_view {
+	u64 count;
+	u32 generation;
+	u16 kind; /* enum frame_kind */
+	bool allocated;
+};
+struct frame_view inspect_frame(pfn_t pfn);
 u64 inspect_frame_count(pfn_t pfn);
 u32 inspect_frame_generation(pfn_t pfn);
 /* Return: whether the frame is allocated, and as what. */
 bool inspect_frame_is(pfn_t pfn, enum frame_kind kind);
+/*
+ * Return: the words of the page table in frame @table, NULL when that is none. They may be read
+ * until the frame is freed: memory of a freed table is poisoned.
+ */
+const u64 *inspect_table(pfn_t table);
 /* Entry @index of the table in frame @table, as memory holds it; 0 when that is no page table. */
 u64 inspect_table_entry(pfn_t table, u32 index);
 /*

@@ -51,8 +51,10 @@ static void judge_locks(const struct end_state *end)
 /* Counts the tables below, and looks for entries that somebody still owns. */
 static void judge_table(struct end_state *end, pfn_t table, u32 level)
 {
-	for (u32 i = 0; i < PT_ENTRIES; i++) {
-		u64 pte = inspect_table_entry(table, i);
+	const u64 *words = inspect_table(table);
+
+	for (u32 i = 0; words && i < PT_ENTRIES; i++) {
+		u64 pte = words[i];
 
 		if (pte == SPTE_FROZEN)
 			convict(end, "AC0", frozen_sentence, "table", table, "index", i);
@@ -65,16 +67,17 @@ static void judge_table(struct end_state *end, pfn_t table, u32 level)
 
 static void judge_pages(const struct end_state *end)
 {
-	u32 nr_frames = inspect_nr_frames();
+	static u64 references[GHOST_FRAMES_MAX];
+	u32 end = (u32)min_u64(inspect_nr_frames() + 1, GHOST_FRAMES_MAX);
 
-	for (pfn_t pfn = 1; pfn <= nr_frames; pfn++) {
-		u64 count = inspect_frame_count(pfn), references;
+	inspect_host_count_references(references, end);
+	for (pfn_t pfn = 1; pfn < end; pfn++) {
+		struct frame_view frame = inspect_frame(pfn);
 
-		/* Page tables of either MMU are no pages that the host maps. */
-		if (!inspect_frame_generation(pfn) || inspect_frame_is(pfn, FRAME_PAGE_TABLE))
+		if (frame.count == references[pfn] || !frame.generation)
 			continue;
-		references = inspect_host_references(pfn);
-		if (count == references)
+		/* Page tables of either MMU are no pages that the host maps. */
+		if (frame.allocated && frame.kind == FRAME_PAGE_TABLE)
 			continue;
 		oracle_convict(&(struct finding){
 			.oracle = ORACLE_accounting,
@@ -82,8 +85,8 @@ static void judge_pages(const struct end_state *end)
 			.sentence = page_sentence,
 			.at = ghost_mark(end->event),
 			.values = { { "pfn", pfn },
-				    { "count", count },
-				    { "references", references } },
+				    { "count", frame.count },
+				    { "references", references[pfn] } },
 		});
 	}
 }
