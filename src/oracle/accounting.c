@@ -68,10 +68,10 @@ static void judge_table(struct end_state *end, pfn_t table, u32 level)
 static void judge_pages(const struct end_state *end)
 {
 	static u64 references[GHOST_FRAMES_MAX];
-	u32 end = (u32)min_u64(inspect_nr_frames() + 1, GHOST_FRAMES_MAX);
+	u32 nr = (u32)min_u64(inspect_nr_frames() + 1, GHOST_FRAMES_MAX);
 
-	inspect_host_count_references(references, end);
-	for (pfn_t pfn = 1; pfn < end; pfn++) {
+	inspect_host_count_references(references, nr);
+	for (pfn_t pfn = 1; pfn < nr; pfn++) {
 		struct frame_view frame = inspect_frame(pfn);
 
 		if (frame.count == references[pfn] || !frame.generation)

@@ -4,6 +4,8 @@
  */
 #include "oracle/ghost.h"
 
+#include "oracle/ghost_build.h"
+
 #define LEAF_PERMISSIONS (PTE_RWX | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE)
 
 struct ghost ghost;
@@ -17,7 +19,6 @@ static void task_reset(struct ghost_task *task)
 {
 	task->locks = 0;
 	task->mmu_locks = 0;
-	task->mmu_exclusive = false;
 	task->unsettled = false;
 	task->ends = 0;
 	task->section = 0;
@@ -53,6 +54,7 @@ static struct ghost_table *table_made(pfn_t pfn)
 
 	table->epoch = ghost.epoch;
 	table->birth = ++ghost.births;
+	table->words = inspect_table(pfn);
 	table->base = 0;
 	table->root = 0;
 	table->level = 0;
@@ -102,9 +104,10 @@ static struct ghost_entry *entry_touched(pfn_t pfn, u64 index, u64 birth)
  */
 static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghost_link link)
 {
+	const u64 *words = inspect_table(pfn);
 	struct ghost_table *table;
 
-	if (!inspect_frame_is(pfn, FRAME_PAGE_TABLE))
+	if (!words)
 		return;
 	table = table_at(pfn);
 	if (!table || table->link == link)
@@ -113,13 +116,24 @@ static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghos
 	table->base = base;
 	table->root = root;
 	table->link = (u8)link;
-	for (u32 i = 0; level > PT_LEVEL_4K && i < PT_ENTRIES; i++) {
-		u64 pte = inspect_table_entry(pfn, i);
-
-		if (ghost_is_table(pte, level))
-			table_linked(pte_pfn(pte), level - 1, base + i * PT_PAGES(level), root,
+	if (level == PT_LEVEL_4K)
+		return;
+	for (u32 i = 0; i < PT_ENTRIES; i++)
+		if (ghost_is_table(words[i], level))
+			table_linked(pte_pfn(words[i]), level - 1, base + i * PT_PAGES(level), root,
 				     link);
-	}
+}
+
+void ghost_frame_allocated(const struct event_frame_allocated *event)
+{
+	if (event->kind == FRAME_PAGE_TABLE && event->pfn && event->pfn < GHOST_FRAMES_MAX)
+		table_made(event->pfn);
+}
+
+void ghost_frame_freed(const struct event_frame_freed *event)
+{
+	if (event->kind == FRAME_PAGE_TABLE && event->pfn && event->pfn < GHOST_FRAMES_MAX)
+		tables[event->pfn].epoch = 0;
 }
 
 static void relink(const struct event_spte_changed *event)
@@ -148,7 +162,7 @@ static bool installs(const struct event_spte_changed *event)
 	       (event->new & ~event->old &LEAF_PERMISSIONS);
 }
 
-static void spte_changed(const struct event_spte_changed *event)
+void ghost_spte_changed(const struct event_spte_changed *event)
 {
 	struct ghost_change *change = &ghost.change;
 	struct ghost_table *table = event->index < PT_ENTRIES ? table_at(event->table) : NULL;
@@ -179,24 +193,20 @@ static void spte_changed(const struct event_spte_changed *event)
 		relink(event);
 }
 
-static void root_created(const struct event_root_created *event)
+void ghost_root_created(const struct event_root_created *event)
 {
 	table_linked(event->root, (u32)event->level, 0, event->root, GHOST_LINKED);
 }
 
 /* --- locks --- */
 
-static void lock_acquired(const struct event_lock_acquired *event)
+void ghost_mmu_lock_acquired(const struct event *event)
 {
-	struct ghost_task *task = ghost_task(event->head.task);
+	struct ghost_task *task = ghost_task(event->task);
 
-	task->locks++;
-	if (event->class != LOCK_mmu_lock)
-		return;
 	task->mmu_locks++;
-	task->mmu_exclusive = event->mode == LOCK_EXCLUSIVE;
 	task->section = ++ghost.sections;
-	task->mmu_acquired = ghost_mark(&event->head);
+	task->mmu_acquired = ghost_mark(event);
 }
 
 /* The section is over: from here on everybody sees all that it did to the range and the counts. */
@@ -209,17 +219,15 @@ static void settle(struct ghost_task *task, u64 time)
 	ghost.settled = time;
 }
 
-static void lock_released(const struct event_lock_released *event)
+void ghost_mmu_lock_released(const struct event *event)
 {
-	struct ghost_task *task = ghost_task(event->head.task);
+	struct ghost_task *task = ghost_task(event->task);
 
-	if (task->locks)
-		task->locks--;
-	if (event->class != LOCK_mmu_lock || !task->mmu_locks)
+	if (!task->mmu_locks)
 		return;
 	task->mmu_locks--;
 	if (!task->mmu_locks && task->unsettled)
-		settle(task, event->head.time);
+		settle(task, event->time);
 }
 
 /* --- invalidations --- */
@@ -254,7 +262,7 @@ static struct ghost_invalidation *open_by(u32 task)
 	return NULL;
 }
 
-static void invalidate_begun(const struct event *event)
+void ghost_invalidate_begun(const struct event *event)
 {
 	if (!ghost.active)
 		ghost.hull = (struct gfn_range){ ~0ull, 0 };
@@ -269,7 +277,7 @@ static void invalidate_begun(const struct event *event)
 	unsettle(event, false);
 }
 
-static void invalidate_range_added(const struct event_invalidate_range_added *event)
+void ghost_invalidate_range_added(const struct event_invalidate_range_added *event)
 {
 	struct ghost_invalidation *open = open_by(event->head.task);
 
@@ -284,7 +292,7 @@ static void invalidate_range_added(const struct event_invalidate_range_added *ev
 		open->ranges[open->nr_ranges++] = (struct gfn_range){ event->start, event->end };
 }
 
-static void invalidate_ended(const struct event *event)
+void ghost_invalidate_ended(const struct event *event)
 {
 	struct ghost_invalidation *open = open_by(event->task);
 
@@ -316,20 +324,20 @@ const struct ghost_invalidation *ghost_invalidating(gfn_t gfn)
 	return NULL;
 }
 
-/* Notifications of one task do not nest. */
-static void notifier_moved(const struct event_notifier_start *event, enum ghost_bracket to)
+/* Notifications of one task do not nest. All four events hold the range, and nothing else. */
+void ghost_notifier_moved(const struct event *event, enum ghost_bracket to)
 {
-	struct ghost_task *task = ghost_task(event->head.task);
+	struct ghost_task *task = ghost_task(event->task);
 
 	ghost.nr_started += (to == GHOST_STARTED) - (task->bracket == GHOST_STARTED);
 	task->bracket = to;
-	task->range.start = event->start;
-	task->range.end = event->end;
+	task->range.start = event_field(event, 0);
+	task->range.end = event_field(event, 1);
 }
 
 /* --- faults --- */
 
-static void fault_begun(const struct event_fault_begun *event)
+void ghost_fault_begun(const struct event_fault_begun *event)
 {
 	struct ghost_fault *fault = &ghost_task(event->head.task)->fault;
 
@@ -345,7 +353,7 @@ static void fault_begun(const struct event_fault_begun *event)
 	fault->checked = nobody;
 }
 
-static void fault_snapshot(const struct event *event)
+void ghost_fault_snapshot(const struct event *event)
 {
 	struct ghost_fault *fault = &ghost_task(event->task)->fault;
 
@@ -356,7 +364,7 @@ static void fault_snapshot(const struct event *event)
 	fault->snapshot_low = ghost.seq - ghost.ends_under_way;
 }
 
-static void fault_checked(const struct event_fault_checked *event)
+void ghost_fault_checked(const struct event_fault_checked *event)
 {
 	struct ghost_task *task = ghost_task(event->head.task);
 
@@ -365,91 +373,74 @@ static void fault_checked(const struct event_fault_checked *event)
 	task->fault.checked = ghost_mark(&event->head);
 }
 
-/* --- dispatch --- */
-
-static void frame_changed_hands(const struct event_frame_allocated *event, bool freed)
-{
-	if (event->kind != FRAME_PAGE_TABLE || !event->pfn || event->pfn >= GHOST_FRAMES_MAX)
-		return;
-	if (freed)
-		tables[event->pfn].epoch = 0;
-	else
-		table_made(event->pfn);
-}
-
-void ghost_event(const struct event *event)
-{
-	const void *payload = event;
-
-	switch (event->id) {
-	case EVENT_lock_acquired:
-		return lock_acquired(payload);
-	case EVENT_lock_released:
-		return lock_released(payload);
-	case EVENT_spte_changed:
-		return spte_changed(payload);
-	case EVENT_frame_allocated:
-		return frame_changed_hands(payload, false);
-	case EVENT_frame_freed:
-		return frame_changed_hands(payload, true);
-	case EVENT_notifier_start:
-		return notifier_moved(payload, GHOST_STARTING);
-	case EVENT_notifier_start_returned:
-		return notifier_moved(payload, GHOST_STARTED);
-	case EVENT_notifier_end:
-		return notifier_moved(payload, GHOST_ENDING);
-	case EVENT_notifier_end_returned:
-		return notifier_moved(payload, GHOST_OUTSIDE);
-	case EVENT_root_created:
-		return root_created(payload);
-	case EVENT_fault_begun:
-		return fault_begun(payload);
-	case EVENT_fault_snapshot:
-		return fault_snapshot(event);
-	case EVENT_fault_translated:
-		ghost_task(event->task)->fault.translated = true;
-		return;
-	case EVENT_fault_checked:
-		return fault_checked(payload);
-	case EVENT_fault_ended:
-		ghost_task(event->task)->fault.active = false;
-		return;
-	case EVENT_invalidate_begun:
-		return invalidate_begun(event);
-	case EVENT_invalidate_range_added:
-		return invalidate_range_added(payload);
-	case EVENT_invalidate_ended:
-		return invalidate_ended(event);
-	}
-}
-
 /* --- the tables as they stand --- */
+
+/* Return: the words of a table, NULL when the frame holds none (any more). */
+static inline const u64 *words_of(pfn_t table)
+{
+	if (table >= GHOST_FRAMES_MAX || tables[table].epoch != ghost.epoch)
+		return NULL;
+	return tables[table].words;
+}
+
+static inline u64 entry_now(pfn_t table, u32 index)
+{
+	const u64 *words = words_of(table);
+
+	return words ? words[index] : 0;
+}
+
+/*
+ * Looks for a leaf in one table, from *@gfn up to the table's end; stops at an entry that leads on
+ * to another table. Moves *@gfn behind what it has seen. Return: whether it has found one.
+ */
+static inline bool leaf_in_table(const u64 *words, u32 level, gfn_t *gfn, gfn_t end,
+				 struct ghost_leaf *leaf)
+{
+	u64 pages = PT_PAGES(level);
+	gfn_t base = *gfn & ~(pages - 1);
+
+	for (u32 i = PT_INDEX(base, level); i < PT_ENTRIES && base < end; i++, base += pages) {
+		u64 pte = words[i];
+
+		if (!ghost_maps(pte))
+			continue;
+		*gfn = base;
+		if (ghost_is_table(pte, level))
+			return false;
+		*gfn += pages;
+		leaf->index = i;
+		leaf->level = level;
+		leaf->gfn = base;
+		leaf->pte = pte;
+		return true;
+	}
+	*gfn = base;
+	return false;
+}
 
 bool ghost_next_leaf(const struct root_view *root, gfn_t *gfn, gfn_t end, struct ghost_leaf *leaf)
 {
 	end = min_u64(end, PT_PAGES(root->level + 1));
 	while (*gfn < end) {
 		pfn_t table = root->pfn;
-		u32 level = root->level, index = PT_INDEX(*gfn, level);
-		u64 pte = inspect_table_entry(table, index);
-		gfn_t base;
+		u32 level = root->level;
+		const u64 *words = words_of(table);
 
-		while (ghost_is_table(pte, level)) {
+		while (words) {
+			u64 pte = words[PT_INDEX(*gfn, level)];
+
+			if (!ghost_is_table(pte, level))
+				break;
 			table = pte_pfn(pte);
 			level--;
-			index = PT_INDEX(*gfn, level);
-			pte = inspect_table_entry(table, index);
+			words = words_of(table);
 		}
-		base = *gfn & ~(PT_PAGES(level) - 1);
-		*gfn = base + PT_PAGES(level);
-		if (!ghost_maps(pte))
-			continue;
 		leaf->table = table;
-		leaf->index = index;
-		leaf->level = level;
-		leaf->gfn = base;
-		leaf->pte = pte;
-		return true;
+		if (!words) /* an entry that leads to a table that is gone: nothing is mapped there */
+			*gfn = (*gfn | (PT_PAGES(level + 1) - 1)) + 1;
+		else if (leaf_in_table(words, level, gfn, end, leaf))
+			return true;
 	}
 	return false;
 }
@@ -472,7 +463,7 @@ struct ghost_mark ghost_path_changed(pfn_t root, gfn_t gfn, u64 since, u32 task,
 	for (u32 level = top ? top->level : 0; level; level--) {
 		u32 index = PT_INDEX(gfn, level);
 		const struct ghost_entry *entry = ghost_entry(table, index);
-		u64 pte = inspect_table_entry(table, index);
+		u64 pte = entry_now(table, index);
 
 		if (entry && entry->changed.time > since && entry->changed.task != task)
 			found = entry->changed;
@@ -495,7 +486,7 @@ struct ghost_mark ghost_last_change(pfn_t root, gfn_t gfn)
 	if (!level)
 		return nobody;
 	for (; level > PT_LEVEL_4K; level--) {
-		u64 pte = inspect_table_entry(table, PT_INDEX(gfn, level));
+		u64 pte = entry_now(table, PT_INDEX(gfn, level));
 
 		if (!ghost_is_table(pte, level))
 			break;

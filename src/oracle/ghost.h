@@ -16,6 +16,9 @@
 #include "machine/inspect.h"
 #include "subject/inspect.h"
 
+/* Keeps a long function out of dispatchers, which would save registers for it at each event. */
+#define __noinline __attribute__((noinline))
+
 #define GHOST_FRAMES_MAX	2048u /* pfns above are not followed */
 #define GHOST_INVALIDATIONS_MAX 64u /* more than that at a time count towards the hull only */
 
@@ -40,6 +43,7 @@ enum ghost_link {
 struct ghost_table {
 	u64 epoch; /* schedule that the record belongs to */
 	u64 birth; /* tells apart the tables that one frame holds in turn */
+	const u64 *words; /* what memory holds; NULL: the frame is no page table */
 	gfn_t base; /* first gfn covered; with root and level, unknown while private */
 	pfn_t root;
 	u8 level;
@@ -90,17 +94,11 @@ struct ghost_fault {
 	struct ghost_mark checked;
 };
 
-enum ghost_bracket {
-	GHOST_OUTSIDE,
-	GHOST_STARTING,
-	GHOST_STARTED,
-	GHOST_ENDING
-};
+enum ghost_bracket { GHOST_OUTSIDE, GHOST_STARTING, GHOST_STARTED, GHOST_ENDING };
 
 struct ghost_task {
-	u32 locks; /* of any class */
+	u32 locks; /* of any class; all that is known of those that are not mmu_lock */
 	u32 mmu_locks; /* mmu_lock: 0 or 1, unless somebody forgot to release */
-	bool mmu_exclusive;
 	bool unsettled; /* invalidation events in this mmu_lock section */
 	u32 ends; /* invalidations ended in this mmu_lock section */
 	u64 section; /* number of the last mmu_lock section entered, from 1 */
@@ -128,7 +126,7 @@ extern struct ghost {
 	struct ghost_task tasks[TASKS_MAX + 1]; /* the last one: no task */
 } ghost;
 
-/* Events that the ghost state is built from. */
+/* Events that the ghost state is built from; oracle.c hands them to what ghost_build.h offers. */
 #define ghost_interest                                                          \
 	(BIT_ULL(EVENT_lock_acquired) | BIT_ULL(EVENT_lock_released) |          \
 	 BIT_ULL(EVENT_frame_allocated) | BIT_ULL(EVENT_frame_freed) |          \
@@ -142,7 +140,6 @@ extern struct ghost {
 
 /* @seq: initial sequence number of the world. */
 void ghost_reset(u64 seq);
-void ghost_event(const struct event *event);
 
 /* --- reading it --- */
 

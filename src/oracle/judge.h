@@ -10,11 +10,11 @@
 
 /*
  * name_reset() forgets what the last schedule left behind; name_event() is handed each event of the
- * interest mask, after the ghost state was brought up to date.
+ * interest mask, after the ghost state was brought up to date; of lock events, those of mmu_lock.
  */
 #define ORACLE(name, what)       \
 	void name##_reset(void); \
-	void name##_event(const struct event *event);
+	__noinline void name##_event(const struct event *event);
 #include "oracle/oracles.def"
 #undef ORACLE
 

@@ -4,6 +4,7 @@
 #include "oracle/oracle.h"
 
 #include "base/hash.h"
+#include "oracle/ghost_build.h"
 #include "oracle/judge.h"
 
 const struct oracle_row oracle_rows[ORACLE_COUNT] = {
@@ -30,25 +31,67 @@ static struct oracle_stats stats;
 static struct oracle_config config;
 static void (*violation_hook)(void);
 static void (*tap)(const struct event *event);
+static bool special; /* tapped, or decided already */
 
-void event_sink(const struct event *event)
+/* With @id a constant, what remains of this are the calls that the event has to see. */
+__attribute__((always_inline)) static inline void judge(const struct event *event, u32 id)
 {
-	if (unlikely(tap))
-		tap(event);
-	if (unlikely(verdict.violated) || !(judged >> event->id & 1))
+	if (!(judged >> id & 1))
 		return;
-	stats.events[event->id]++;
-	ghost_event(event);
-#define ORACLE(name, what)                    \
-	if (name##_interest >> event->id & 1) \
+	stats.events[id]++;
+	if (ghost_interest >> id & 1)
+		ghost_event(event, id);
+#define ORACLE(name, what)             \
+	if (name##_interest >> id & 1) \
 		name##_event(event);
 #include "oracle/oracles.def"
 #undef ORACLE
 }
 
+static __noinline void deliver(const struct event *event)
+{
+	switch (event->id) {
+#define EVENT(name, fields)                 \
+	case EVENT_##name:                  \
+		judge(event, EVENT_##name); \
+		return;
+#include "base/events.def"
+#undef EVENT
+	}
+}
+
+/* More than half of all events speak of locks that are only counted: they go no further. */
+static inline void sink(const struct event *event)
+{
+	u32 id = event->id;
+
+	if ((id == EVENT_lock_acquired || id == EVENT_lock_released) &&
+	    ghost_lock_only_counts(event, id))
+		stats.events[id]++;
+	else
+		deliver(event);
+}
+
+__cold static void sink_special(const struct event *event)
+{
+	if (tap)
+		tap(event);
+	if (!verdict.violated)
+		sink(event);
+}
+
+void event_sink(const struct event *event)
+{
+	if (unlikely(special))
+		sink_special(event);
+	else
+		sink(event);
+}
+
 static void set_interest(void)
 {
 	event_context.interest = tap ? ~0ull : judged;
+	special = tap || verdict.violated;
 }
 
 void oracle_reset(const struct oracle_config *new_config)
@@ -175,6 +218,7 @@ void oracle_convict(const struct finding *finding)
 	else
 		detail_values(&detail, finding);
 	verdict.violated = true;
+	special = true;
 	verdict.oracle = finding->oracle;
 	verdict.class = finding->class;
 	verdict.sentence = finding->sentence;
@@ -209,8 +253,10 @@ void verdict_print(struct buf *buf, const struct verdict *v,
 
 static u64 hash_table(u64 hash, pfn_t table, u32 level)
 {
+	const u64 *words = inspect_table(table);
+
 	for (u32 i = 0; i < PT_ENTRIES; i++) {
-		u64 pte = inspect_table_entry(table, i);
+		u64 pte = words ? words[i] : 0;
 
 		hash = hash_u64(hash, pte);
 		if (ghost_is_table(pte, level))

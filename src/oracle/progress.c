@@ -136,22 +136,25 @@ static u32 core_waiter(void)
 
 static void deadlocked(const struct event_deadlocked *event)
 {
-	struct finding finding = { .oracle = ORACLE_progress, .class = "PR1", .sentence = pr1 };
+	struct ghost_mark at = ghost_mark(&event->head), against = { .task = TASK_NONE };
 	struct detail detail;
 
 	detail.length = 0;
 	detail.text[0] = '\0';
 	for (u32 left = stuck_tasks; left; left &= left - 1)
 		detail_edge(&detail, (u32)__builtin_ctz(left));
-	finding.at = ghost_mark(&event->head);
 	if (stuck_tasks) {
 		const struct stuck *core = &stuck[core_waiter()];
 
-		finding.at = core->at;
-		finding.against = holder_mark(core);
+		at = core->at;
+		against = holder_mark(core);
 	}
-	finding.detail = &detail;
-	oracle_convict(&finding);
+	oracle_convict(&(struct finding){ .oracle = ORACLE_progress,
+					  .class = "PR1",
+					  .sentence = pr1,
+					  .at = at,
+					  .against = against,
+					  .detail = &detail });
 }
 
 /* --- PR2: attempts --- */

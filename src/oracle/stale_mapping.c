@@ -114,7 +114,7 @@ static void judge_gfn(const struct loss *loss, gfn_t gfn, u32 as_id)
 }
 
 /* Context: under the PTE's lock, which is what orders the host's change against the faults. */
-static void host_pte_changed(const struct event_host_pte_changed *event)
+static __noinline void host_pte_changed(const struct event_host_pte_changed *event)
 {
 	bool gone = !host_pte_present(event->new) ||
 		    host_pte_pfn(event->new) != host_pte_pfn(event->old);
@@ -126,8 +126,6 @@ static void host_pte_changed(const struct event_host_pte_changed *event)
 			     .tlb_class = "SM2",
 			     .tlb_sentence = sm2 };
 
-	if (!host_pte_present(event->old))
-		return;
 	if (!gone && (!host_pte_writable(event->old) || host_pte_writable(event->new)))
 		return;
 	for (u32 i = 0; i < inspect_nr_slots(); i++) {
@@ -138,7 +136,7 @@ static void host_pte_changed(const struct event_host_pte_changed *event)
 	}
 }
 
-static void frame_freed(const struct event_frame_freed *event)
+static __noinline void host_page_freed(const struct event_frame_freed *event)
 {
 	struct loss loss = { .event = &event->head,
 			     .pfn = event->pfn,
@@ -148,8 +146,6 @@ static void frame_freed(const struct event_frame_freed *event)
 			     .tlb_class = "SM8",
 			     .tlb_sentence = sm8 };
 
-	if (event->kind != FRAME_HOST_PAGE)
-		return;
 	for (u32 i = 0; i < inspect_nr_roots(); i++) {
 		struct root_view root = inspect_root(i);
 		struct ghost_leaf leaf;
@@ -251,13 +247,11 @@ static void judge_page(const struct event_spte_changed *event, gfn_t gfn, u32 as
 		convict_install(event, "SM3", sm3, gfn, none);
 }
 
-static void spte_changed(const struct event_spte_changed *event)
+static __noinline void installed(const struct event_spte_changed *event)
 {
 	const struct ghost_change *change = &ghost.change;
 	u32 as_id;
 
-	if (!change->installs)
-		return;
 	judge_fault_install(event);
 	as_id = ghost_root(change->root).as_id;
 	for (u64 i = 0; i < PT_PAGES(change->level); i++)
@@ -291,7 +285,7 @@ static void judge_slot(const struct event_notifier_start_returned *event,
 	}
 }
 
-static void start_returned(const struct event_notifier_start_returned *event)
+static __noinline void start_returned(const struct event_notifier_start_returned *event)
 {
 	for (u32 i = 0; i < inspect_nr_slots(); i++) {
 		struct slot_view slot = inspect_slot(i);
@@ -303,14 +297,22 @@ static void start_returned(const struct event_notifier_start_returned *event)
 void stale_mapping_event(const struct event *event)
 {
 	const void *payload = event;
+	const struct event_host_pte_changed *pte = payload;
+	const struct event_frame_freed *frame = payload;
 
 	switch (event->id) {
 	case EVENT_spte_changed:
-		return spte_changed(payload);
+		if (ghost.change.installs)
+			installed(payload);
+		return;
 	case EVENT_host_pte_changed:
-		return host_pte_changed(payload);
+		if (host_pte_present(pte->old))
+			host_pte_changed(pte);
+		return;
 	case EVENT_frame_freed:
-		return frame_freed(payload);
+		if (frame->kind == FRAME_HOST_PAGE)
+			host_page_freed(frame);
+		return;
 	case EVENT_notifier_start_returned:
 		return start_returned(payload);
 	}

@@ -58,7 +58,7 @@ static bool concerned(const struct tlb_view *entry, const struct debt *debt)
 	       entry->filled_at < debt->change.time && (entry->access & debt->access);
 }
 
-static void owe(const struct debt *owed)
+static __noinline void owe(const struct debt *owed)
 {
 	struct debt *debt = &debts[nr_debts];
 	u32 usable = 0, physical = 0;
@@ -86,30 +86,32 @@ static void owe(const struct debt *owed)
 	debt->change = owed->change;
 }
 
-static void spte_changed(const struct event_spte_changed *event)
+static __noinline void spte_changed(const struct event_spte_changed *event)
 {
 	const struct ghost_change *change = &ghost.change;
-	struct debt debt = { .root = change->root,
-			     .start = change->gfn,
-			     .task = event->head.task,
-			     .access = PTE_RWX };
+	const char *class;
+	u32 access = PTE_RWX;
 
 	if (change->link != GHOST_LINKED || change->by_cpu || event->head.task == TASK_NONE)
 		return;
 	if (change->was_leaf && (!change->is_mapped || change->is_table)) {
-		debt.class = "D1";
+		class = "D1";
 	} else if (change->was_table &&
 		   !(change->is_table && pte_pfn(event->old) == pte_pfn(event->new))) {
-		debt.class = "D2";
+		class = "D2";
 	} else if (change->was_leaf && (event->old & ~event->new &SPTE_MMU_WRITABLE)) {
-		debt.class = "D3";
-		debt.access = BIT_ULL(ACCESS_WRITE);
+		class = "D3";
+		access = BIT_ULL(ACCESS_WRITE);
 	} else {
 		return;
 	}
-	debt.end = debt.start + PT_PAGES(change->level);
-	debt.change = ghost_mark(&event->head);
-	owe(&debt);
+	owe(&(struct debt){ .class = class,
+			    .root = change->root,
+			    .start = change->gfn,
+			    .end = change->gfn + PT_PAGES(change->level),
+			    .access = access,
+			    .task = event->head.task,
+			    .change = ghost_mark(&event->head) });
 }
 
 /* T1. Return: whether @entry, which a debt concerns, allows more than the tables do now. */
@@ -153,7 +155,7 @@ static void judge(const struct debt *debt, const struct event *due)
 }
 
 /* All that the task owes is due now. */
-static void settle(const struct event *due)
+static __noinline void settle(const struct event *due)
 {
 	u32 kept = 0;
 
@@ -166,7 +168,7 @@ static void settle(const struct event *due)
 	nr_debts = kept;
 }
 
-static void root_loaded(const struct event_root_loaded *event)
+static __noinline void root_loaded(const struct event_root_loaded *event)
 {
 	u32 vcpu = (u32)event->vcpu;
 
@@ -195,12 +197,10 @@ void stale_tlb_event(const struct event *event)
 	case EVENT_spte_changed:
 		return spte_changed(payload);
 	case EVENT_lock_released:
-		if (nr_debts &&
-		    ((const struct event_lock_released *)payload)->class == LOCK_mmu_lock)
+	case EVENT_notifier_start_returned:
+		if (nr_debts)
 			settle(event);
 		return;
-	case EVENT_notifier_start_returned:
-		return settle(event);
 	case EVENT_root_loaded:
 		return root_loaded(payload);
 	}
