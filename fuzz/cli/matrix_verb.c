@@ -97,6 +97,15 @@ static const struct absent {
 	{ "gave_up", "obsolete_root", "the root is never invalidated" },
 	{ "gave_up", "frozen", "no table is ever taken away" },
 	{ "gave_up", "no_table", "no table is ever taken away" },
+	{ "site", "gup_map_new:WRITE_ONCE(*ptep)", "no VMA has unpopulated pages" },
+	{ "site", "gup_reuse:WRITE_ONCE(*ptep)",
+	  "sharers leave only by the op that reuses the page" },
+	{ "site", "step_leaf:assist(ptep)",
+	  "entries are made with A and D set, nobody clears them" },
+	{ "site", "step_down:assist(ptep)", "entries are made with A set, nobody clears it" },
+	{ "site", "tdp_mmu_iter_set_spte:xchg(iter->sptep)", "no entry changes without mmu_lock" },
+	{ "site", "tdp_mmu_iter_cond_resched:cond_resched_rwlock_read(&kvm->mmu_lock)",
+	  "no walk yields under the read lock" },
 };
 
 static const char *why_absent(const char *kind, const char *name)
@@ -173,12 +182,19 @@ static u32 print_counters(const struct options *options, const struct campaign_s
 				       state->stats.stale_then_flushed);
 }
 
+static void print_unseen_site(const char *text)
+{
+	const char *why = why_absent("site", text);
+
+	printf("%-12s %s was not seen in the sample%s%s\n", "site", text, why ? "; absent: " : "",
+	       why ? why : "");
+}
+
 static void print_unseen_sites(const struct options *options, const struct campaign_state *state)
 {
 	for (u32 i = 0; i < sites_count() && i < sizeof(state->site_seen); i++)
 		if (site_number(site_nth(i)) == i && !state->site_seen[i] && !options->json)
-			printf("%-12s %s was not seen in the sample\n", "site",
-			       site_text(site_nth(i)));
+			print_unseen_site(site_text(site_nth(i)));
 }
 
 static int reachability(const struct options *options)

@@ -231,8 +231,10 @@ static void body_sleepy(u32 task)
 
 	kern_op_begin(0);
 	idx = srcu_read_lock(&shared->srcu);
+	shared->flag[0] = srcu_read_lock_held(&shared->srcu);
 	might_sleep();
 	srcu_read_unlock(&shared->srcu, idx);
+	shared->flag[1] = srcu_read_lock_held(&shared->srcu);
 	rcu_read_lock();
 	might_sleep();
 	rcu_read_unlock();
@@ -246,6 +248,26 @@ static void sleeping_in_atomic_context_is_told(void **state)
 {
 	assert_int_equal(run(1, body_sleepy), KERN_DONE);
 	assert_int_equal(seen_events[EVENT_slept_in_atomic], 2);
+	assert_true(shared->flag[0]);
+	assert_false(shared->flag[1]);
+}
+
+static void body_leaving(u32 task)
+{
+	kern_op_begin(0);
+	kern_op_end(0);
+	kern_op_begin(1);
+	srcu_read_lock(&shared->srcu);
+	kern_op_end(1);
+	kern_op_begin(2);
+	mutex_lock(&shared->mutex);
+	kern_op_end(2);
+}
+
+static void an_op_that_leaves_something_held_is_told(void **state)
+{
+	assert_int_equal(run(1, body_leaving), KERN_DONE);
+	assert_int_equal(seen_events[EVENT_op_left_holding], 2);
 }
 
 static void body_abba(u32 task)
@@ -348,6 +370,7 @@ int main(void)
 		cmocka_unit_test(readers_share_and_see_a_waiting_writer),
 		cmocka_unit_test(a_yield_lets_the_waiter_in),
 		cmocka_unit_test(sleeping_in_atomic_context_is_told),
+		cmocka_unit_test(an_op_that_leaves_something_held_is_told),
 		cmocka_unit_test(a_deadlock_names_its_tasks),
 		cmocka_unit_test(a_verb_on_freed_memory_ends_the_schedule),
 		cmocka_unit_test(awaiting_and_warning),

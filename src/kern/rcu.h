@@ -17,6 +17,9 @@ int srcu_read_lock(struct srcu_struct *srcu);
 /* @idx: what srcu_read_lock() returned. */
 void srcu_read_unlock(struct srcu_struct *srcu, int idx);
 
+/* Return: whether the running task is inside a read section of @srcu. No point. */
+bool srcu_read_lock_held(const struct srcu_struct *srcu);
+
 /*
  *   rcu_dereference(p)        load of a pointer that an updater publishes; Context: RCU or SRCU reader
  *   rcu_assign_pointer(p, v)  publishes v; release order

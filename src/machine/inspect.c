@@ -100,3 +100,8 @@ u32 inspect_nr_frames(void)
 {
 	return kern_pages_used();
 }
+
+bool inspect_flush_pending(u32 vcpu)
+{
+	return machine.vcpus[vcpu].requests & BIT_ULL(REQUEST_TLB_FLUSH);
+}

@@ -66,6 +66,8 @@ bool inspect_tlb_usable(u32 vcpu, pfn_t root);
  * guest mode but not tested its requests yet is outside: it will find them.
  */
 bool inspect_in_guest_mode(u32 vcpu);
+/* Whether a request to flush the TLB of @vcpu waits to be served. */
+bool inspect_flush_pending(u32 vcpu);
 /* The root that @vcpu has loaded, 0: none. */
 pfn_t inspect_vcpu_root(u32 vcpu);
 

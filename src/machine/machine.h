@@ -82,7 +82,8 @@ struct tlb_entry {
 	pfn_t pfn;
 	u64 filled_at; /* event clock: events up to this time came before the fill */
 	u8 level;
-	u8 access; /* mask of BIT(enum access); write only if D was set at the fill */
+	u8 rights; /* mask of BIT(enum access): what the tables allowed at the fill */
+	u8 access; /* the same, but write only if D was set: what needs no further walk */
 };
 
 struct vcpu {

@@ -19,8 +19,8 @@ static inline bool tlb_covers(const struct tlb_entry *entry, gfn_t gfn)
 	return gfn_in(gfn, entry->gfn, entry->gfn + PT_PAGES(entry->level));
 }
 
-/* Return: the oldest entry under the loaded root that translates @gfn for @access, else NULL. */
-const struct tlb_entry *tlb_find(const struct vcpu *vcpu, gfn_t gfn, enum access access);
+/* Return: the oldest entry under the loaded root that translates @gfn, else NULL. */
+const struct tlb_entry *tlb_find(const struct vcpu *vcpu, gfn_t gfn);
 /* Adds @entry as the youngest; fills in its time. Emits tlb_filled, maybe tlb_dropped. */
 void tlb_fill(struct vcpu *vcpu, struct tlb_entry entry);
 

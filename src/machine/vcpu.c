@@ -39,13 +39,12 @@ u32 machine_nr_vcpus(void)
 	return machine.nr_vcpus;
 }
 
-const struct tlb_entry *tlb_find(const struct vcpu *vcpu, gfn_t gfn, enum access access)
+const struct tlb_entry *tlb_find(const struct vcpu *vcpu, gfn_t gfn)
 {
 	for (u32 i = 0; i < vcpu->nr_tlb; i++) {
 		const struct tlb_entry *entry = &vcpu->tlb[i];
 
-		if (entry->root == vcpu->root && (entry->access >> access & 1) &&
-		    tlb_covers(entry, gfn))
+		if (entry->root == vcpu->root && tlb_covers(entry, gfn))
 			return entry;
 	}
 	return NULL;

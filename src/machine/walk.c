@@ -62,6 +62,7 @@ static enum step step_leaf(struct walk *walk, u64 *ptep, u64 pte)
 		return STEP_AGAIN;
 	pte |= wanted;
 	/* Without D a later write must come back here, to set it. */
+	entry.rights = (u8)(walk->rights & PTE_RWX);
 	entry.access = (u8)(walk->rights & (pte & PTE_D ? PTE_RWX : PTE_R | PTE_X));
 	entry.gfn = walk->gfn & ~(PT_PAGES(walk->level) - 1);
 	entry.pfn = pte_pfn(pte);
@@ -99,13 +100,19 @@ static enum step walk_from_root(struct walk *walk)
 enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access)
 {
 	struct walk walk = { .vcpu = vcpu, .gfn = gfn, .access = access };
-	const struct tlb_entry *hit = tlb_find(vcpu, gfn, access);
+	const struct tlb_entry *hit;
 	enum step end;
 
-	if (hit) {
+	/* In the guest by now: a flush may be asked for before the TLB is looked at, and must wait. */
+	KERN_POINT(&vcpu->mode, "tlb_lookup(vcpu)");
+	hit = tlb_find(vcpu, gfn);
+	if (hit && (hit->access >> access & 1)) {
 		guest_accessed(&walk, hit, true);
 		return GUEST_DONE;
 	}
+	/* An outdated entry that allows too little faults as the tables would: the fault is spurious. */
+	if (hit && !(hit->rights >> access & 1))
+		return GUEST_VIOLATION;
 	if (KVM_BUG_ON(!vcpu->root) || gfn >= PT_PAGES(vcpu->root_level + 1))
 		return GUEST_VIOLATION;
 	/* Each turn more means that somebody else has changed an entry. */

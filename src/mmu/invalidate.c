@@ -35,10 +35,11 @@ void kvm_mmu_invalidate_range_add(struct kvm *kvm, gfn_t start, gfn_t end)
 		hull_start = min_u64(start, kvm->mmu_invalidate_range_start);
 		hull_end = max_u64(end, kvm->mmu_invalidate_range_end);
 	}
+	/* Said first: whoever reads the range without the lock may act on the first of two stores. */
+	event(invalidate_range_added, .start = start, .end = end);
 	/* Two stores: a reader without the lock may see one of them only, and asks again later. */
 	WRITE_ONCE(kvm->mmu_invalidate_range_start, hull_start);
 	WRITE_ONCE(kvm->mmu_invalidate_range_end, hull_end);
-	event(invalidate_range_added, .start = start, .end = end);
 }
 
 void kvm_mmu_invalidate_end(struct kvm *kvm)
@@ -212,8 +213,8 @@ static void kvm_mmu_notifier_invalidate_range_end(struct mmu_notifier *mn,
 	kvm_handle_hva_range(kvm, &hva_range);
 	/* Last of all, after seq was raised: pairs with the count in start. */
 	spin_lock(&kvm->mn_invalidate_lock);
-	WARN_ON(!kvm->mn_active_invalidate_count);
-	kvm->mn_active_invalidate_count--;
+	if (!WARN_ON(!kvm->mn_active_invalidate_count))
+		kvm->mn_active_invalidate_count--;
 	spin_unlock(&kvm->mn_invalidate_lock);
 }
 

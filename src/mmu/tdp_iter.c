@@ -9,6 +9,8 @@ static void tdp_iter_refresh_sptep(struct tdp_iter *iter)
 {
 	gfn_t pages = PT_PAGES(iter->level);
 
+	/* Whoever takes a table out of the tree waits for readers before it frees it, for us only here. */
+	WARN_ON(!rcu_read_lock_held());
 	iter->sptep = iter->pt_path[iter->level] + PT_INDEX(iter->next_last_level_gfn, iter->level);
 	iter->gfn = iter->next_last_level_gfn & ~(pages - 1);
 	iter->old_spte = pte_read(iter->sptep);

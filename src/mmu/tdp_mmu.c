@@ -66,7 +66,7 @@ void tdp_mmu_iter_set_spte(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte)
 		old_spte = pte_xchg(iter->sptep, new_spte);
 	else
 		pte_write(iter->sptep, old_spte, new_spte);
-	iter->old_spte = new_spte;
+	iter->old_spte = old_spte;
 	handle_changed_spte(kvm, old_spte, new_spte, iter->level);
 }
 
@@ -82,6 +82,7 @@ bool tdp_mmu_iter_cond_resched(struct kvm *kvm, struct tdp_iter *iter, bool flus
 	 * Before the unlock: as soon as mmu_lock is free, whoever waits for this range may find it
 	 * empty, owe no flush of its own, and free the pages that TLBs still reach.
 	 */
+	WARN_ON(iter->gfn > iter->next_last_level_gfn);
 	if (flush && !bug(yield_skips_flush))
 		kvm_flush_remote_tlbs(kvm);
 	event(walk_yielded, .root = kvm->tdp_mmu_root->pfn, .position = iter->next_last_level_gfn);

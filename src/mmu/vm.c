@@ -73,7 +73,8 @@ enum subject_ret subject_fault(u32 vcpu_id, gfn_t gfn, enum access access)
 	enum subject_ret ret;
 	int idx;
 
-	kvm_mmu_reload(vcpu);
+	/* A violation comes from the guest: requests were served and a root was loaded on the way in. */
+	ASSERT(vcpu->root);
 	/* A violation drops the entry that caused it, so that a retried access walks again. */
 	vcpu_drop_gfn(vcpu->hw, gfn);
 	idx = srcu_read_lock(&vcpu->kvm->srcu);

@@ -4,7 +4,8 @@
  *  AC0  No invalidation is open, by the MMU's own counters; no lock is held; no linked entry is
  *       FROZEN; each host page has exactly the references that the host accounts for (a fault that
  *       is over holds none).
- *  AC1  The page tables reachable from the roots, not counting these, are as many as the MMU says.
+ *  AC1  The page tables reachable from the roots, not counting these, are as many as the MMU says,
+ *       and no other page table is left.
  *
  * May be left over: roots, linked tables without leaves, the sequence number, the range fields,
  * pending requests, TLB entries. Flushes are due when a lock is released: with no lock held none is
@@ -17,6 +18,7 @@ static const char lock_sentence[] = "With all tasks ended no lock is held.";
 static const char frozen_sentence[] = "With all tasks ended no linked entry is FROZEN.";
 static const char page_sentence[] =
 	"With all tasks ended a host page has the host's references only.";
+static const char leak_sentence[] = "With all tasks ended every page table is linked.";
 static const char table_sentence[] = "The MMU counts as many page tables as are linked.";
 
 void accounting_reset(void)
@@ -65,6 +67,15 @@ static void judge_table(struct end_state *end, pfn_t table, u32 level)
 	}
 }
 
+/* A page table is no page that the host maps, but somebody must still reach it. */
+static void judge_table_frame(const struct end_state *end, pfn_t pfn)
+{
+	const struct ghost_table *table = ghost_linked_table(pfn);
+
+	if (!table || table->link != GHOST_LINKED)
+		convict(end, "AC1", leak_sentence, "table", pfn, NULL, 0);
+}
+
 static void judge_pages(const struct end_state *end)
 {
 	static u64 references[GHOST_FRAMES_MAX];
@@ -76,9 +87,10 @@ static void judge_pages(const struct end_state *end)
 
 		if (frame.count == references[pfn] || !frame.generation)
 			continue;
-		/* Page tables of either MMU are no pages that the host maps. */
-		if (frame.allocated && frame.kind == FRAME_PAGE_TABLE)
+		if (frame.allocated && frame.kind == FRAME_PAGE_TABLE) {
+			judge_table_frame(end, pfn);
 			continue;
+		}
 		oracle_convict(&(struct finding){
 			.oracle = ORACLE_accounting,
 			.class = "AC0",

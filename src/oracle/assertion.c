@@ -4,12 +4,15 @@
  *  AS1  A WARN_ON, KVM_BUG_ON or lockdep assertion never holds.
  *  AS2  No verb touches memory that is not allocated.
  *  AS3  Nobody sleeps with a spinning lock or inside RCU.
+ *  AS4  An op that has ended holds no lock and stands in no RCU or SRCU section.
  */
 #include "oracle/judge.h"
 
 static const char as1[] = "An assertion of the code itself holds.";
 static const char as2[] = "Memory that is freed, or was never allocated, is not touched.";
 static const char as3[] = "Nobody sleeps while it holds a spinning lock or stands inside RCU.";
+
+static const char as4[] = "An op that has ended holds nothing.";
 
 void assertion_reset(void)
 {
@@ -46,6 +49,8 @@ void assertion_event(const struct event *event)
 	default:
 		detail_text(&detail, "holds ");
 		detail_text(&detail, value < LOCK_CLASS_COUNT ? lock_class_names[value] : "a lock");
+		if (event->id == EVENT_op_left_holding)
+			return convict(event, "AS4", as4, &detail);
 		return convict(event, "AS3", as3, &detail);
 	}
 }

@@ -11,6 +11,7 @@
  *                         (race).
  *       obsolete root     the root is invalid (root).
  *  RC8  Under mmu_lock an open invalidation always has a range.
+ *  SP2  An attempt that says FIXED has found the entry changed since it began, by itself or another.
  *  SP1  Two SPURIOUS answers to one access in a row, while nobody has changed an entry on the way:
  *       the walk that failed again should have found what the fault found.
  *
@@ -21,6 +22,7 @@
 static const char fr1[] = "A fault is told to retry only for a cause that exists.";
 static const char rc8[] = "An open invalidation has a range by the time mmu_lock is released.";
 static const char sp1[] = "An access that the tables allow succeeds after a spurious fault.";
+static const char sp2[] = "An attempt that says FIXED has changed the entry.";
 static const char unwanted[] = "This cause of a retry is legal, but was asked not to occur.";
 
 /* The last spurious attempt of each task; its op tells one access from the next. */
@@ -58,7 +60,7 @@ static struct cause cause_locked(const struct ghost_fault *fault)
 			hull.mark = ghost.open[ghost.nr_open - 1].last;
 		return hull;
 	}
-	if (ghost.seq != fault->snapshot_low)
+	if (ghost.seq != fault->snapshot)
 		return (struct cause){ RETRY_CLASS_seq, ghost.ended };
 	return no_cause;
 }
@@ -69,8 +71,11 @@ static struct cause cause_lockless(const struct ghost_fault *fault)
 
 	if (cause.class != RETRY_CLASS_none)
 		return cause;
-	/* The fields are read one by one: old ones, and halves of new ones, may be among them. */
-	if (ghost.active || ghost.unsettled || ghost.settled > fault->begun) {
+	/*
+	 * The fields are read one by one: old ones, and halves of new ones, may be among them. But only
+	 * while somebody was changing them: an open invalidation elsewhere is no excuse.
+	 */
+	if (ghost.unsettled || ghost.settled > fault->begun) {
 		cause.class = RETRY_CLASS_race;
 		if (ghost.nr_open)
 			cause.mark = ghost.open[ghost.nr_open - 1].last;
@@ -153,6 +158,22 @@ static void fault_retried(const struct event_fault_retried *event)
 		convict(event, retry_class_names[cause.class], unwanted, cause.mark);
 }
 
+static void judge_fixed(const struct event_fault_ended *event, const struct ghost_fault *fault)
+{
+	pfn_t root = inspect_vcpu_root(fault->vcpu);
+
+	if (ghost_last_change(root, event->gfn).time > fault->begun)
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_false_retry,
+		.class = "SP2",
+		.sentence = sp2,
+		.at = ghost_mark(&event->head),
+		.against = ghost_last_change(root, event->gfn),
+		.values = { { "gfn", event->gfn }, { "access", fault->access } },
+	});
+}
+
 static void fault_ended(const struct event_fault_ended *event)
 {
 	u32 task = event->head.task;
@@ -161,6 +182,8 @@ static void fault_ended(const struct event_fault_ended *event)
 
 	if (task >= TASKS_MAX)
 		return;
+	if (event->ret == SUBJECT_FIXED)
+		judge_fixed(event, fault);
 	before = spurious[task].ended;
 	spurious[task].ended = event->ret == SUBJECT_SPURIOUS ? event->head.time : 0;
 	if (!spurious[task].ended)

@@ -20,7 +20,6 @@ static void task_reset(struct ghost_task *task)
 	task->locks = 0;
 	task->mmu_locks = 0;
 	task->unsettled = false;
-	task->ends = 0;
 	task->section = 0;
 	task->mmu_acquired = nobody;
 	task->bracket = GHOST_OUTSIDE;
@@ -37,7 +36,6 @@ void ghost_reset(u64 seq)
 	ghost.active = 0;
 	ghost.nr_open = 0;
 	ghost.unsettled = 0;
-	ghost.ends_under_way = 0;
 	ghost.nr_started = 0;
 	ghost.settled = 0;
 	ghost.hull = (struct gfn_range){ ~0ull, 0 };
@@ -214,8 +212,6 @@ static void settle(struct ghost_task *task, u64 time)
 {
 	task->unsettled = false;
 	ghost.unsettled--;
-	ghost.ends_under_way -= task->ends;
-	task->ends = 0;
 	ghost.settled = time;
 }
 
@@ -237,17 +233,13 @@ void ghost_mmu_lock_released(const struct event *event)
  * mmu_lock ends, somebody without the lock may still read what was there before, or half of the new
  * range.
  */
-static void unsettle(const struct event *event, bool ends)
+static void unsettle(const struct event *event)
 {
 	struct ghost_task *task = ghost_task(event->task);
 
 	if (!task->unsettled) {
 		task->unsettled = true;
 		ghost.unsettled++;
-	}
-	if (ends) {
-		task->ends++;
-		ghost.ends_under_way++;
 	}
 	if (!task->mmu_locks)
 		settle(task, event->time);
@@ -274,7 +266,7 @@ void ghost_invalidate_begun(const struct event *event)
 		open->nr_ranges = 0;
 		open->last = ghost_mark(event);
 	}
-	unsettle(event, false);
+	unsettle(event);
 }
 
 void ghost_invalidate_range_added(const struct event_invalidate_range_added *event)
@@ -283,7 +275,7 @@ void ghost_invalidate_range_added(const struct event_invalidate_range_added *eve
 
 	ghost.hull.start = min_u64(ghost.hull.start, event->start);
 	ghost.hull.end = max_u64(ghost.hull.end, event->end);
-	unsettle(&event->head, false);
+	unsettle(&event->head);
 	if (!open)
 		return;
 	open->last = ghost_mark(&event->head);
@@ -300,7 +292,7 @@ void ghost_invalidate_ended(const struct event *event)
 	ghost.ended = ghost_mark(event);
 	if (ghost.active)
 		ghost.active--;
-	unsettle(event, true);
+	unsettle(event);
 	if (!open)
 		return;
 	ghost.nr_open--;
@@ -348,7 +340,6 @@ void ghost_fault_begun(const struct event_fault_begun *event)
 	fault->access = event->access;
 	fault->begun = event->head.time;
 	fault->snapshot = ghost.seq;
-	fault->snapshot_low = ghost.seq - ghost.ends_under_way;
 	fault->checked_section = 0;
 	fault->checked = nobody;
 }
@@ -361,7 +352,6 @@ void ghost_fault_snapshot(const struct event *event)
 	if (fault->translated)
 		return;
 	fault->snapshot = ghost.seq;
-	fault->snapshot_low = ghost.seq - ghost.ends_under_way;
 }
 
 void ghost_fault_checked(const struct event_fault_checked *event)

@@ -85,10 +85,9 @@ struct ghost_fault {
 	u64 begun; /* time */
 	/*
 	 * Sequence number when the MMU read it for the last time before it translated; when the
-	 * attempt began, if it did not. The low one takes every end that was under way at that
-	 * moment for not yet seen.
+	 * attempt began, if it did not.
 	 */
-	u64 snapshot, snapshot_low;
+	u64 snapshot;
 	u64 checked_section; /* mmu_lock section of the passed check, 0: none */
 	gfn_t checked_gfn;
 	struct ghost_mark checked;
@@ -100,7 +99,6 @@ struct ghost_task {
 	u32 locks; /* of any class; all that is known of those that are not mmu_lock */
 	u32 mmu_locks; /* mmu_lock: 0 or 1, unless somebody forgot to release */
 	bool unsettled; /* invalidation events in this mmu_lock section */
-	u32 ends; /* invalidations ended in this mmu_lock section */
 	u64 section; /* number of the last mmu_lock section entered, from 1 */
 	struct ghost_mark mmu_acquired;
 	u32 bracket; /* enum ghost_bracket: where between notifier_start and _end_returned */
@@ -116,7 +114,6 @@ extern struct ghost {
 	u32 active; /* invalidations begun and not ended */
 	u32 nr_open; /* of which these are kept */
 	u32 unsettled; /* tasks in an mmu_lock section with invalidation events */
-	u32 ends_under_way; /* ends whose mmu_lock section is still open */
 	u32 nr_started; /* tasks between notifier_start_returned and notifier_end */
 	u64 settled; /* time when the last section with invalidation events ended, 0: never */
 	struct gfn_range hull; /* of all ranges since active was 0; start >= end: empty */

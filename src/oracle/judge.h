@@ -18,20 +18,24 @@
 #include "oracle/oracles.def"
 #undef ORACLE
 
-#define stale_mapping_interest                                           \
-	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_host_pte_changed) | \
-	 BIT_ULL(EVENT_frame_freed) | BIT_ULL(EVENT_notifier_start_returned))
-#define stale_tlb_interest                                            \
-	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_lock_released) | \
-	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_root_loaded))
+#define stale_mapping_interest                                                 \
+	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_host_pte_changed) |       \
+	 BIT_ULL(EVENT_frame_freed) | BIT_ULL(EVENT_notifier_start_returned) | \
+	 BIT_ULL(EVENT_guest_accessed))
+#define stale_tlb_interest                                                     \
+	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_lock_released) |          \
+	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_root_loaded) | \
+	 BIT_ULL(EVENT_vcpu_entered))
 #define spte_change_interest (BIT_ULL(EVENT_spte_changed))
 #define false_retry_interest (BIT_ULL(EVENT_fault_retried) | BIT_ULL(EVENT_fault_ended))
-#define progress_interest                                                                        \
-	(BIT_ULL(EVENT_fault_retried) | BIT_ULL(EVENT_fault_ended) | BIT_ULL(EVENT_walk_begun) | \
-	 BIT_ULL(EVENT_walk_yielded) | BIT_ULL(EVENT_task_stuck) | BIT_ULL(EVENT_deadlocked))
+#define progress_interest                                                                         \
+	(BIT_ULL(EVENT_fault_begun) | BIT_ULL(EVENT_fault_retried) | BIT_ULL(EVENT_fault_ended) | \
+	 BIT_ULL(EVENT_walk_begun) | BIT_ULL(EVENT_walk_yielded) | BIT_ULL(EVENT_task_stuck) |    \
+	 BIT_ULL(EVENT_deadlocked))
 #define accounting_interest (BIT_ULL(EVENT_quiesced))
-#define assertion_interest \
-	(BIT_ULL(EVENT_warned) | BIT_ULL(EVENT_dead_access) | BIT_ULL(EVENT_slept_in_atomic))
+#define assertion_interest                                                                     \
+	(BIT_ULL(EVENT_warned) | BIT_ULL(EVENT_dead_access) | BIT_ULL(EVENT_slept_in_atomic) | \
+	 BIT_ULL(EVENT_op_left_holding))
 
 /* One line of text that is filled up to its end and then silently cut off. */
 struct detail {

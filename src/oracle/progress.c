@@ -5,7 +5,8 @@
  *  PR2  Obstruction freedom: a fault that nobody interferes with ends in at most three attempts
  *       (one finds an old sequence number, one a new root, one succeeds). Three RETRYs of one task
  *       without a context switch in between convict, unless another task stands inside a
- *       notification or invalidation that holds the page. And: a walk that gave way goes on before
+ *       notification or invalidation that holds the page. So does a fourth attempt at one access,
+ *       whatever the first three said. And: a walk that gave way goes on before
  *       it gives way again; two yields at one position convict.
  *
  * A storm of unrelated invalidations may starve a fault for ever, and a schedule that has used up
@@ -29,6 +30,10 @@ static struct {
 	u32 attempts, op;
 	gfn_t gfn;
 	u64 switches;
+	/* Attempts of any result at one access without a switch, and which access that is. */
+	u32 tries, tried_op;
+	gfn_t tried_gfn;
+	u64 tried_switches;
 	gfn_t yielded_at;
 	struct ghost_mark yielded;
 } tasks[TASKS_MAX];
@@ -40,7 +45,7 @@ void progress_reset(void)
 {
 	stuck_tasks = 0;
 	for (u32 i = 0; i < TASKS_MAX; i++) {
-		tasks[i].attempts = 0;
+		tasks[i].attempts = tasks[i].tries = 0;
 		tasks[i].yielded.time = 0;
 	}
 }
@@ -220,6 +225,30 @@ static void fault_ended(const struct event_fault_ended *event)
 		tasks[event->head.task].attempts = 0;
 }
 
+/* A fourth attempt begins, whatever the three before it said: the access gets nowhere. */
+static void fault_begun(const struct event_fault_begun *event)
+{
+	u32 task = event->head.task;
+
+	if (task >= TASKS_MAX)
+		return;
+	if (tasks[task].tried_gfn != event->gfn || tasks[task].tried_op != event->head.op ||
+	    tasks[task].tried_switches != event->head.switches)
+		tasks[task].tries = 0;
+	tasks[task].tried_gfn = event->gfn;
+	tasks[task].tried_op = event->head.op;
+	tasks[task].tried_switches = event->head.switches;
+	if (++tasks[task].tries <= ATTEMPTS_MAX || others_hold(task, event->gfn))
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_progress,
+		.class = "PR2",
+		.sentence = pr2_retry,
+		.at = ghost_mark(&event->head),
+		.values = { { "gfn", event->gfn }, { "attempts", tasks[task].tries } },
+	});
+}
+
 /* --- PR2: yields --- */
 
 static void walk_yielded(const struct event_walk_yielded *event)
@@ -250,6 +279,8 @@ void progress_event(const struct event *event)
 		return fault_retried(payload);
 	case EVENT_fault_ended:
 		return fault_ended(payload);
+	case EVENT_fault_begun:
+		return fault_begun(payload);
 	case EVENT_walk_begun:
 		if (event->task < TASKS_MAX)
 			tasks[event->task].yielded.time = 0;

@@ -5,7 +5,8 @@
  *       read-only), no linked leaf of any root, valid or not, maps a guest frame of it to the old
  *       host frame; for read-only: none that is writable, or that KVM may make writable again.
  *  SM2  At the same moment no usable TLB entry translates to the old frame; for read-only: none
- *       that writes without asking the tables again.
+ *       that writes without asking the tables again. So whenever the guest accesses a page, by TLB
+ *       or by a walk, the host maps that frame there, and maps it writable if it is a write.
  *  SM3  When a leaf is installed or gains a permission, the host maps that very frame there; a leaf
  *       that may be made writable needs a host mapping that is writable.
  *  SM4  A fault installs at its guest frame only if no invalidation has ended since it read the
@@ -294,6 +295,47 @@ static __noinline void start_returned(const struct event_notifier_start_returned
 	}
 }
 
+/* --- SM2 as the guest sees it --- */
+
+static const char sm2_access[] =
+	"The guest only reaches pages that the host maps, with no more rights.";
+
+static bool host_backs(gfn_t gfn, u32 as_id, pfn_t pfn, bool write)
+{
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+		u64 host;
+
+		if (slot.as_id != as_id || !gfn_in(gfn, slot.start, slot.end))
+			continue;
+		host = inspect_host_pte(slot.hva + (gfn - slot.start));
+		return host_pte_present(host) && host_pte_pfn(host) == pfn &&
+		       (!write || host_pte_writable(host));
+	}
+	return false;
+}
+
+static __noinline void guest_accessed(const struct event_guest_accessed *event)
+{
+	pfn_t root = inspect_vcpu_root((u32)event->vcpu);
+
+	if (host_backs(event->gfn, ghost_root(root).as_id, event->pfn,
+		       event->access == ACCESS_WRITE))
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_mapping,
+		.class = "SM2",
+		.sentence = sm2_access,
+		.at = ghost_mark(&event->head),
+		.against = ghost_last_change(root, event->gfn),
+		.values = { { "vcpu", event->vcpu },
+			    { "gfn", event->gfn },
+			    { "pfn", event->pfn },
+			    { "access", event->access },
+			    { "from_tlb", event->from_tlb } },
+	});
+}
+
 void stale_mapping_event(const struct event *event)
 {
 	const void *payload = event;
@@ -315,5 +357,7 @@ void stale_mapping_event(const struct event *event)
 		return;
 	case EVENT_notifier_start_returned:
 		return start_returned(payload);
+	case EVENT_guest_accessed:
+		return guest_accessed(payload);
 	}
 }

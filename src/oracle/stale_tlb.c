@@ -189,6 +189,22 @@ static __noinline void root_loaded(const struct event_root_loaded *event)
 	}
 }
 
+static const char t8_sentence[] = "No vCPU is in the guest with a TLB flush left unserved.";
+
+/* Between its look at the requests and the guest nothing happens: one that is there was overlooked. */
+static __noinline void vcpu_entered(const struct event_vcpu_entered *event)
+{
+	if (!inspect_flush_pending((u32)event->vcpu))
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_tlb,
+		.class = "T8",
+		.sentence = t8_sentence,
+		.at = ghost_mark(&event->head),
+		.values = { { "vcpu", event->vcpu } },
+	});
+}
+
 void stale_tlb_event(const struct event *event)
 {
 	const void *payload = event;
@@ -203,5 +219,7 @@ void stale_tlb_event(const struct event *event)
 		return;
 	case EVENT_root_loaded:
 		return root_loaded(payload);
+	case EVENT_vcpu_entered:
+		return vcpu_entered(payload);
 	}
 }

@@ -19,6 +19,9 @@ static u64 op_fault(const struct task_program *task, const struct op *op)
 {
 	enum subject_ret ret;
 
+	/* The violation comes from the guest. */
+	subject_vcpu_enter(task->vcpu);
+	subject_vcpu_leave(task->vcpu);
 	for (;;) {
 		ret = subject_fault(task->vcpu, op->start, op->access);
 		if (ret != SUBJECT_RETRY)

@@ -13,7 +13,9 @@ void __tsan_release(void *token);
 
 static struct {
 	const struct fiber_lock *waits_for;
-	u32 rcu_depth;
+	u32 rcu_depth, srcu_depth;
+	u32 locks; /* of all kinds */
+	u8 lock_class, srcu_class; /* of the last one taken */
 	u32 atomic_depth; /* spinning locks held */
 	u8 atomic_class; /* class of the last one taken */
 } held[TASKS_MAX];
@@ -22,7 +24,7 @@ void held_reset(void)
 {
 	for (u32 i = 0; i < TASKS_MAX; i++) {
 		held[i].waits_for = NULL;
-		held[i].rcu_depth = 0;
+		held[i].rcu_depth = held[i].srcu_depth = held[i].locks = 0;
 		held[i].atomic_depth = 0;
 	}
 }
@@ -78,16 +80,30 @@ void fiber_might_sleep(void)
 		      .what = held[me].atomic_depth ? held[me].atomic_class : (u64)LOCK_rcu);
 }
 
-static void enter_atomic(const struct fiber_lock *lock)
+void held_report(void)
 {
+	u32 me = event_context.task;
+
+	if (likely(!(held[me].locks | held[me].rcu_depth | held[me].srcu_depth)))
+		return;
+	event(op_left_holding, .class = held[me].locks	      ? held[me].lock_class
+					: held[me].srcu_depth ? held[me].srcu_class
+							      : (u64)LOCK_rcu);
+}
+
+static void note_taken(const struct fiber_lock *lock)
+{
+	held[event_context.task].locks++;
+	held[event_context.task].lock_class = lock->class;
 	if (lock->sleeps)
 		return;
 	held[event_context.task].atomic_depth++;
 	held[event_context.task].atomic_class = lock->class;
 }
 
-static void leave_atomic(const struct fiber_lock *lock)
+static void note_dropped(const struct fiber_lock *lock)
 {
+	held[event_context.task].locks--;
 	if (!lock->sleeps)
 		held[event_context.task].atomic_depth--;
 }
@@ -152,7 +168,7 @@ static void take(struct sched_site *site, struct fiber_lock *lock, enum lock_mod
 		lock->readers |= BIT_ULL(me);
 	else
 		lock->writer = (u8)(me + 1);
-	enter_atomic(lock);
+	note_taken(lock);
 	see_holders(lock, mode);
 	event(lock_acquired, .lock = lock->id, .class = lock->class, .mode = mode);
 }
@@ -178,7 +194,7 @@ static void drop(struct sched_site *site, struct fiber_lock *lock, enum lock_mod
 		lock->readers &= ~BIT_ULL(me);
 	else
 		lock->writer = 0;
-	leave_atomic(lock);
+	note_dropped(lock);
 	wake_waiters(lock);
 	event(lock_released, .lock = lock->id, .class = lock->class, .mode = mode);
 }
@@ -248,14 +264,26 @@ bool(rcu_read_lock_held)(void)
 
 int fiber_srcu_read_lock(struct sched_site *site, struct srcu_struct *srcu)
 {
+	u32 me = event_context.task;
+
 	fiber_point(site, srcu);
-	srcu->readers++;
+	srcu->depth[me]++;
+	held[me].srcu_depth++;
+	held[me].srcu_class = srcu->class;
 	return 0;
 }
 
 void fiber_srcu_read_unlock(struct sched_site *site, struct srcu_struct *srcu, int idx)
 {
+	u32 me = event_context.task;
+
 	fiber_point(site, srcu);
-	ASSERT(srcu->readers && !idx);
-	srcu->readers--;
+	ASSERT(srcu->depth[me] && !idx);
+	srcu->depth[me]--;
+	held[me].srcu_depth--;
+}
+
+bool(srcu_read_lock_held)(const struct srcu_struct *srcu)
+{
+	return event_context.task == TASK_NONE || srcu->depth[event_context.task];
 }

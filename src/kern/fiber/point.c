@@ -65,6 +65,7 @@ void kern_op_begin(u32 nth)
 
 void kern_op_end(u32 nth)
 {
+	held_report();
 	sched_op_end(op_ends_armed);
 }
 

@@ -28,8 +28,8 @@ struct rw_semaphore {
 	struct fiber_lock lock;
 };
 struct srcu_struct {
-	u32 readers;
 	u8 class;
+	u8 depth[TASKS_MAX]; /* read sections that each task is in */
 };
 
 #endif
