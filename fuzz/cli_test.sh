@@ -118,7 +118,7 @@ expect 84 '^\{"bug":"seq_test_dropped","oracle":"stale_mapping","reached":[0-9]+
 	"$MMURACE" matrix --bug seq_test_dropped --seeds 1 --reproducers "$work" --json
 expect 0 '^\{"name":"point","config":"[a-z-]+","metric":"time","value":[0-9.]+,"unit":"ns"\}$' \
 	"$MMURACE" bench point --json
-expect 0 'stale_then_flushed' "$MMURACE" matrix --reachability --schedules 2000
+expect 0 'stale_then_flushed' "$MMURACE" matrix --reachability --schedules 100000
 
 ((failed)) || echo "the command line behaves"
 exit $failed

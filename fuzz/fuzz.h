@@ -81,6 +81,8 @@ struct run_result {
 /* Fills @spec from a reproducer: everything but the recording. */
 void run_spec_of(struct run_spec *spec, const struct repro *repro);
 void run_execute(const struct run_spec *spec, struct run_result *result);
+/* Whether this process, or the one it was forked from, has executed a schedule. */
+bool run_executed_here(void);
 /* Called when an oracle objects, in the context of event_sink(). NULL: the schedule is abandoned. */
 void run_on_violation(void (*hook)(void));
 

@@ -154,12 +154,20 @@ static void take_down(const struct run_spec *spec, struct run_result *result)
 	bug_state.armed = BUG_none;
 }
 
+static bool executed_here;
+
+bool run_executed_here(void)
+{
+	return executed_here;
+}
+
 void run_execute(const struct run_spec *spec, struct run_result *result)
 {
 	static struct sched_driver driver;
 	enum program_outcome outcome;
 	const struct verdict *verdict;
 
+	executed_here = true;
 	set_up(spec, &driver);
 	outcome = program_execute(spec->program, spec->recording ? take_state_hash : NULL);
 	verdict = oracle_verdict();

@@ -47,6 +47,8 @@ static void world_with(bool read_only, u32 forbidden)
 	config.slots[0] = (struct subject_slot){ .start = 0, .end = GFNS, .hva = HVA };
 	subject_create(&config);
 	root = inspect_root(0).pfn;
+	for (u32 vcpu = 0; vcpu < 2; vcpu++)
+		vcpu_load_root(machine_vcpu(vcpu), root, 2);
 }
 
 static void world(void)
@@ -702,7 +704,7 @@ static void retries_have_causes(void **state)
 	convicted(ORACLE_false_retry, "FR1");
 }
 
-/* The snapshot was read while an end was under way: the old number is as right as the new one. */
+/* Without the lock half of an end may be seen; under it a number read behind the end must match. */
 static void end_under_way(void **state)
 {
 	world();
@@ -719,7 +721,24 @@ static void end_under_way(void **state)
 	as(0);
 	lock(LOCK_SHARED);
 	retried(3, RETRY_LOCKED);
-	silent();
+	convicted(ORACLE_false_retry, "FR1");
+
+	/* What is open elsewhere, and was before the fault began, excuses nothing. */
+	world();
+	invalidate_begin(1, 0, 1);
+	as(0);
+	fault_until_check(3);
+	retried(3, RETRY_AFTER_GUP);
+	convicted(ORACLE_false_retry, "FR1");
+}
+
+static void fixed_means_changed(void **state)
+{
+	world_locked(0);
+	unlock();
+	fault_until_check(3);
+	event(fault_ended, .gfn = 3, .ret = SUBJECT_FIXED);
+	convicted(ORACLE_false_retry, "SP2");
 }
 
 static void unwanted_retries(void **state)
@@ -838,6 +857,21 @@ static void three_attempts(void)
 	}
 }
 
+/* Retries for an invalidation that came and went elsewhere meanwhile. */
+static void stormy_attempts(u32 nr, u32 switches)
+{
+	for (u32 i = 0; i < nr; i++) {
+		as(0);
+		fault_until_check(3);
+		invalidate_begin(1, 0, 1);
+		invalidate_end(1);
+		as(0);
+		retried(3, RETRY_AFTER_GUP);
+		event(fault_ended, .gfn = 3, .ret = SUBJECT_RETRY);
+		event_context.switches += switches;
+	}
+}
+
 static void faults_end_alone(void **state)
 {
 	/* In the range of another task's open invalidation: for as long as it takes. */
@@ -848,28 +882,28 @@ static void faults_end_alone(void **state)
 
 	/* About to begin one. */
 	world();
-	invalidate_begin(1, 0, 1);
 	as(2);
 	event(notifier_start, .start = HVA + 3, .end = HVA + 4);
-	three_attempts();
+	stormy_attempts(3, 0);
 	silent();
 
-	/* Elsewhere: torn fields excuse each single retry, but nobody writes them meanwhile. */
+	/* Each has a cause, but nobody else ran. */
 	world();
-	invalidate_begin(1, 0, 1);
-	three_attempts();
+	stormy_attempts(3, 0);
 	convicted(ORACLE_progress, "PR2");
 
 	/* Others ran in between. */
 	world();
-	invalidate_begin(1, 0, 1);
-	as(0);
-	for (u32 i = 0; i < 6; i++) {
-		event_context.switches += i & 1;
-		fault_until_check(3);
-		retried(3, RETRY_AFTER_GUP);
-	}
+	stormy_attempts(6, 1);
 	silent();
+
+	/* Whatever the attempts say: the fourth at one access is one too many. */
+	world_mapped(3);
+	for (u32 i = 0; i < 3; i++) {
+		event(fault_begun, .vcpu = 0, .gfn = 3, .access = ACCESS_WRITE);
+		event(fault_ended, .gfn = 3, .ret = SUBJECT_WRITE_PROTECTED);
+	}
+	convicted(ORACLE_progress, "PR2");
 }
 
 static void walks_get_on(void **state)
@@ -918,11 +952,45 @@ static void end_state_adds_up(void **state)
 	quiesce();
 	convicted(ORACLE_accounting, "AC0");
 
+	/* A table that nobody reaches. */
+	world();
+	frame_alloc(FRAME_PAGE_TABLE);
+	quiesce();
+	convicted(ORACLE_accounting, "AC1");
+
 	/* Linked behind the MMU's back: it counts none. */
 	world_locked(0);
 	unlock();
 	quiesce();
 	convicted(ORACLE_accounting, "AC1");
+}
+
+static void guest_reaches_what_the_host_maps(void **state)
+{
+	world_mapped(3);
+	as(0);
+	event(guest_accessed, .vcpu = 0, .gfn = 3, .pfn = host_pfn(3), .access = ACCESS_WRITE);
+	silent();
+	event(guest_accessed, .vcpu = 0, .gfn = 3, .pfn = host_pfn(4), .access = ACCESS_READ);
+	convicted(ORACLE_stale_mapping, "SM2");
+
+	world_with(true, 0);
+	as(0);
+	event(guest_accessed, .vcpu = 0, .gfn = 3, .pfn = host_pfn(3), .access = ACCESS_READ);
+	silent();
+	event(guest_accessed, .vcpu = 0, .gfn = 3, .pfn = host_pfn(3), .access = ACCESS_WRITE);
+	convicted(ORACLE_stale_mapping, "SM2");
+}
+
+static void flushes_are_served_before_entry(void **state)
+{
+	world();
+	as(0);
+	event(vcpu_entered, .vcpu = 0);
+	silent();
+	machine_vcpu(0)->requests = BIT_ULL(REQUEST_TLB_FLUSH);
+	event(vcpu_entered, .vcpu = 0);
+	convicted(ORACLE_stale_tlb, "T8");
 }
 
 static void assertions_convict(void **state)
@@ -934,6 +1002,9 @@ static void assertions_convict(void **state)
 	world();
 	event(dead_access, .object = 0x30010);
 	convicted(ORACLE_assertion, "AS2");
+	world();
+	event(op_left_holding, .class = LOCK_kvm_srcu);
+	convicted(ORACLE_assertion, "AS4");
 	world();
 	event(slept_in_atomic, .what = LOCK_ptl);
 	convicted(ORACLE_assertion, "AS3");
@@ -1042,6 +1113,9 @@ int main(void)
 		cmocka_unit_test(who_may_write),
 		cmocka_unit_test(retries_have_causes),
 		cmocka_unit_test(end_under_way),
+		cmocka_unit_test(fixed_means_changed),
+		cmocka_unit_test(guest_reaches_what_the_host_maps),
+		cmocka_unit_test(flushes_are_served_before_entry),
 		cmocka_unit_test(unwanted_retries),
 		cmocka_unit_test(lost_races),
 		cmocka_unit_test(spurious_twice),
