@@ -22,8 +22,9 @@ const char *__asan_default_options(void)
 
 const char *__tsan_default_options(void)
 {
-	return mmurace_reports_by_exit_code ? "halt_on_error=1:report_signal_unsafe=0:exitcode=83"
-					    : "halt_on_error=1:report_signal_unsafe=0:symbolize=0";
+	return mmurace_reports_by_exit_code
+		       ? "halt_on_error=1:report_signal_unsafe=0:atexit_sleep_ms=0:exitcode=83"
+		       : "halt_on_error=1:report_signal_unsafe=0:atexit_sleep_ms=0:symbolize=0";
 }
 
 const char *__msan_default_options(void)

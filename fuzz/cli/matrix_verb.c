@@ -146,7 +146,7 @@ static u32 print_reached(const struct options *options, const char *kind, const 
 static bool only_with_bugs(u32 id)
 {
 	return id == EVENT_warned || id == EVENT_dead_access || id == EVENT_slept_in_atomic ||
-	       id == EVENT_task_stuck || id == EVENT_deadlocked;
+	       id == EVENT_task_stuck || id == EVENT_deadlocked || id == EVENT_op_left_holding;
 }
 
 static const char *const retry_reason_names[RETRY_REASON_COUNT] = {
