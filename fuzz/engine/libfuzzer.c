@@ -16,6 +16,19 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 static const struct target *target;
 static enum bug_id armed;
 
+static u64 schedules; /* executed in this process */
+static double started;
+
+/* What an engine's inputs a second mean in schedules. */
+static void report_rate(void)
+{
+	double seconds = seconds_now() - started;
+
+	if (schedules && seconds > 0)
+		fprintf(stderr, "mmurace: %llu schedules in %.1f s (%.0f/s)\n",
+			(unsigned long long)schedules, seconds, (double)schedules / seconds);
+}
+
 static void report(const char *what)
 {
 	const struct verdict *verdict = oracle_verdict();
@@ -71,6 +84,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	}
 	sites_count();
 	run_on_violation(end_process);
+	started = seconds_now();
+	atexit(report_rate);
 	return 0;
 }
 
@@ -93,6 +108,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		};
 
 		run_execute(&spec, &result);
+		schedules++;
 		/* Without a strategy all schedules of an input are one. */
 		if (input.strategy_row % STRATEGY_COUNT == STRATEGY_lowest)
 			break;
