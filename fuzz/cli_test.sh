@@ -56,7 +56,7 @@ expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"ver
 	"$MMURACE" run $target --schedules 2000 --seed 7 --json
 expect 0 'no violation' "$MMURACE" run $target --schedules 1000 --check
 expect 0 'no violation' "$MMURACE" run $target --seconds 0.5 --strategy walk --variant upstream --schedules 500
-expect 81 '"first":\{"schedule":[0-9]+,"seed":"[0-9]+","verdict":"stale_mapping SM4"\}' \
+expect 81 '"first":\{"schedule":[0-9]+,"seed":[0-9]+,"verdict":"stale_mapping SM4"\}' \
 	"$MMURACE" run $target --bug seq_test_dropped --stop-on-first --json
 expect 81 false_retry "$MMURACE" run $target --forbid seq --stop-on-first
 expect 82 progress "$MMURACE" run $target --bug yield_without_progress --stop-on-first
@@ -82,7 +82,7 @@ expect 81 saved "$MMURACE" run $target --bug hull_not_widened --stop-on-first --
 repro=$(ls "$work"/found/*.repro | head -1)
 ls "$work"/found/*.tmp >/dev/null 2>&1 && { echo "a temporary file was left behind"; failed=1; }
 expect 0 stale_mapping "$MMURACE" replay "$repro"
-expect 0 '^\{"file":".*","verdict":"stale_mapping SM4","expected":"stale_mapping SM4","hash":"0x[0-9a-f]{16}"\}$' \
+expect 0 '^\{"file":".*","verdict":"stale_mapping SM4","expected":"stale_mapping SM4","hash":"0x[0-9a-f]{16}","sites":".+","expected_sites":".+"\}$' \
 	"$MMURACE" replay "$work/found" --json
 expect 0 none "$MMURACE" replay "$repro" --bug none
 expect 84 'expected stale_mapping' "$MMURACE" replay "$repro" --bug zap_stops_early
@@ -101,6 +101,24 @@ if ! cmp -s "$repro" "$work/renamed.repro"; then
 	expect 84 'diverged: .*no site has this text' "$MMURACE" replay "$work/renamed.repro"
 	expect 0 'moved' "$MMURACE" replay "$work/renamed.repro" --nearby
 fi
+
+# sites of the verdict move with the code, and are told
+sed 's/^\(expect .*\)tdp_mmu_set_spte_atomic/\1renamed/' "$repro" >"$work/moved.repro"
+expect 84 'expected stale_mapping' "$MMURACE" replay "$work/moved.repro"
+expect 0 'moved  expect' "$MMURACE" replay "$work/moved.repro" --nearby
+
+# ---- what is written to: links lead on, devices stay what they are
+: >"$work/real"
+ln -s "$work/real" "$work/link"
+expect 0 '' "$MMURACE" encode "$repro" -o "$work/link"
+[ -L "$work/link" ] && [ -s "$work/real" ] || { echo "a link was replaced"; failed=1; }
+mkfifo "$work/pipe"
+cat "$work/pipe" >"$work/piped" &
+expect 0 '' "$MMURACE" encode "$repro" -o "$work/pipe"
+wait
+[ -p "$work/pipe" ] && cmp -s "$work/piped" "$work/real" || { echo "a pipe was replaced"; failed=1; }
+"$MMURACE" list bugs >/dev/full 2>"$work/full" && { echo "a full standard output went unnoticed"; failed=1; }
+grep -q 'standard output cannot be written' "$work/full" || { echo "no word about a full standard output"; failed=1; }
 
 # ---- malformed texts
 { cat "$repro"; echo garbage; } >"$work/bad.repro"

@@ -89,6 +89,8 @@ void run_on_violation(void (*hook)(void));
 /* The verdict in the words of reproducers; oracle "none" when there is nothing to object. */
 void result_expectation(struct expectation *expect, const struct run_result *result);
 /* Whether @actual is what @expected asks for; empty fields of @expected match anything. */
+/* The same oracle and class, whatever the sites. */
+bool expectation_alike(const struct expectation *expected, const struct expectation *actual);
 bool expectation_met(const struct expectation *expected, const struct expectation *actual);
 /* Oracle, class and sites in one line. */
 void expectation_print(struct buf *buf, const struct expectation *expect);

@@ -129,5 +129,9 @@ void json_number(cJSON *object, const char *name, double number);
 void json_hash(cJSON *object, const char *name, u64 hash);
 /* Oracle and class, or "none". */
 void json_verdict(cJSON *object, const char *name, const struct expectation *expect);
+/* Racing pair as reproducers write it, "" when there is none. */
+void json_sites(cJSON *object, const char *name, const struct expectation *expect);
+/* All 64 bits, as an integer. */
+void json_u64(cJSON *object, const char *name, u64 number);
 
 #endif

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,12 +100,36 @@ static bool write_all(int fd, const char *data, size_t size)
 	return !fsync(fd) || errno == EINVAL || errno == EROFS;
 }
 
-bool file_write(const char *path, const void *data, size_t size)
+/* Return: whether there is something at @path that is no regular file: a device, a pipe. */
+static bool is_special(const char *path)
 {
-	char temporary[4096];
+	struct stat status;
+
+	return !stat(path, &status) && !S_ISREG(status.st_mode);
+}
+
+static bool special_write(const char *path, const void *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write_all(fd, data, size);
+
+	if (!ok)
+		fprintf(stderr, "%s: cannot be written: %s\n", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+bool file_write(const char *given, const void *data, size_t size)
+{
+	char temporary[PATH_MAX + 32], real[PATH_MAX];
+	/* What a link leads to is replaced, not the link; a device or a pipe is written, not replaced. */
+	const char *path = realpath(given, real) ? real : given;
 	int fd;
 	bool ok;
 
+	if (is_special(path))
+		return special_write(path, data, size);
 	snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid());
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	ok = fd >= 0 && write_all(fd, data, size);
@@ -150,6 +175,8 @@ void file_probe(const char *path)
 {
 	char name[4096];
 
+	if (is_special(path))
+		return;
 	snprintf(name, sizeof(name), "%s.%d.probe", path, (int)getpid());
 	probe(name);
 }

@@ -56,3 +56,20 @@ void json_verdict(cJSON *object, const char *name, const struct expectation *exp
 		 expect->class[0] ? " " : "", expect->class);
 	cJSON_AddStringToObject(object, name, text);
 }
+
+void json_sites(cJSON *object, const char *name, const struct expectation *expect)
+{
+	char text[2 * SITE_TEXT_MAX + 4];
+
+	snprintf(text, sizeof(text), "%s%s%s", expect->site[0], expect->site[1][0] ? " / " : "",
+		 expect->site[1]);
+	cJSON_AddStringToObject(object, name, text);
+}
+
+void json_u64(cJSON *object, const char *name, u64 number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+	cJSON_AddRawToObject(object, name, text);
+}

@@ -122,6 +122,8 @@ const struct target *target_or_exit(const char *name)
 
 	if (!target)
 		unknown_name("target", name, target_name, targets_count());
+	if (target_problem(target))
+		usage_error("target %s: %s", name, target_problem(target));
 	return target;
 }
 

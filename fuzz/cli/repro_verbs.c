@@ -120,6 +120,21 @@ static bool write_explanation(const struct repro *repro, const struct buf *repro
 	return ok;
 }
 
+/* Verdicts of this call that are on disk already. */
+static struct expectation known[64];
+static u32 nr_known;
+
+/* Return: whether the same verdict was seen before; it is from now on. */
+static bool is_known(const struct expectation *expect)
+{
+	for (u32 i = 0; i < nr_known; i++)
+		if (expectation_met(&known[i], expect) && expectation_met(expect, &known[i]))
+			return true;
+	if (nr_known < ARRAY_SIZE(known))
+		known[nr_known++] = *expect;
+	return false;
+}
+
 /* Return: the exit code for this artifact. */
 static int triage(const struct options *options, const char *artifact, enum bug_id bug)
 {
@@ -138,6 +153,13 @@ static int triage(const struct options *options, const char *artifact, enum bug_
 	if (!find_failing(&input, bug, &spec)) {
 		printf("%s: does not fail here (bug %s)\n", artifact, bug_rows[bug].slug);
 		return EXIT_DIFFERENT;
+	}
+	run_isolated(&spec, &result, false);
+	result_expectation(&repro.expect, &result);
+	if (is_known(&repro.expect)) {
+		printf("%s: %s %s: the same as one before\n", artifact, repro.expect.oracle,
+		       repro.expect.class);
+		return result_exit_code(&result);
 	}
 	if (!convert_failure(&repro, &spec, options->target->name, &result))
 		fprintf(stderr,
@@ -192,6 +214,25 @@ int verb_triage(int argc, char **argv)
 
 /* --- encode --- */
 
+/* Inputs hold values that no oracle convicts: what is left of the text's variant. */
+static void warn_of_variant(const struct repro *repro, const char *path, const u8 *data,
+			    size_t size)
+{
+	static struct input back;
+	const struct target *target = target_by_name(repro->target);
+
+	input_decode(&back, target ? target : target_nth(0), data, size);
+	for (u32 knob = 0; knob < KNOB_COUNT; knob++) {
+		u8 wanted = repro->program.world.variant.knob[knob];
+		u8 got = back.program.world.variant.knob[knob];
+
+		if (wanted != got)
+			fprintf(stderr, "%s: %s=%s is convicted by %s, inputs run %s instead\n",
+				path, variant_rows[wanted].knob, variant_rows[wanted].value,
+				variant_rows[wanted].convicted_by, variant_rows[got].value);
+	}
+}
+
 int verb_encode(int argc, char **argv)
 {
 	static const int keys[] = { OPT_OUTPUT, OPT_CONFIG, 0 };
@@ -224,5 +265,7 @@ int verb_encode(int argc, char **argv)
 	if (!size)
 		usage_error("%s: expected a program that fits into an input, found a larger one",
 			    options.arguments[0]);
+	if (memcmp(&repro.program.world.variant, &variant_default, sizeof(variant_default)))
+		warn_of_variant(&repro, options.arguments[0], data, size);
 	return file_write(options.output, data, size) ? EXIT_EXPECTED : EXIT_USAGE;
 }

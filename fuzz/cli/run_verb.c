@@ -136,17 +136,13 @@ static void print_json(const struct campaign *campaign, const struct campaign_st
 	cJSON_AddItemToObject(object, "verdicts", verdicts);
 	if (first) {
 		cJSON *item = cJSON_AddObjectToObject(object, "first");
-		char seed[24];
-
-		snprintf(seed, sizeof(seed), "%llu",
-			 (unsigned long long)seed_of_schedule(campaign, first->schedule));
 		json_number(item, "schedule", (double)first->schedule + 1);
-		json_text(item, "seed", seed);
+		json_u64(item, "seed", seed_of_schedule(campaign, first->schedule));
 		json_verdict(item, "verdict", &first->expect);
 	} else {
 		cJSON_AddNullToObject(object, "first");
 	}
-	json_number(object, "seed", (double)campaign->seed);
+	json_u64(object, "seed", campaign->seed);
 	json_end(object);
 }
 

@@ -72,6 +72,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		exit(EXIT_FRAMEWORK);
 	}
 	target = target_nth(0);
+	if (target_problem(target)) {
+		fprintf(stderr, "mmurace: target %s: %s\n", target->name, target_problem(target));
+		exit(EXIT_USAGE);
+	}
 	armed = target->bug;
 	if (slug && *slug)
 		armed = bug_by_slug(slug);

@@ -16,6 +16,27 @@ const struct target *target_nth(u32 nth)
 	return __start_targets[nth];
 }
 
+const char *target_problem(const struct target *target)
+{
+	u32 vcpu_ops = 0, ops = 0;
+
+	for (u32 i = 0; i < OP_COUNT; i++) {
+		ops += target->op_weights[i];
+		if (op_rows[i].kind == TASK_VCPU)
+			vcpu_ops += target->op_weights[i];
+	}
+	if (!ops)
+		return "no op has a weight";
+	if (!target->tasks_min || target->tasks_min > target->tasks_max ||
+	    target->tasks_max > TASKS_MAX)
+		return "expected 1 <= tasks_min <= tasks_max";
+	if (!target->ops_min || target->ops_min > target->ops_max || target->ops_max > OPS_MAX)
+		return "expected 1 <= ops_min <= ops_max";
+	if (vcpu_ops && !target->vcpus_max)
+		return "ops of vCPUs have weights, but vcpus_max is 0";
+	return NULL;
+}
+
 const struct target *target_by_name(const char *name)
 {
 	for (u32 i = 0; i < targets_count(); i++)

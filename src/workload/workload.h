@@ -169,6 +169,8 @@ struct target {
 u32 targets_count(void);
 const struct target *target_nth(u32 nth);
 const struct target *target_by_name(const char *name);
+/* Return: what keeps programs from being drawn from it, NULL if nothing does. */
+const char *target_problem(const struct target *target);
 
 /* Draws a program: total, deterministic in (target, seed, variant); always program_valid(). */
 void program_generate(struct program *program, const struct target *target, u64 seed,
