@@ -110,11 +110,11 @@ expect 0 'moved  expect' "$MMURACE" replay "$work/moved.repro" --nearby
 # ---- what is written to: links lead on, devices stay what they are
 : >"$work/real"
 ln -s "$work/real" "$work/link"
-expect 0 '' "$MMURACE" encode "$repro" -o "$work/link"
+"$MMURACE" encode "$repro" -o "$work/link" || { echo "encode failed"; failed=1; }
 [ -L "$work/link" ] && [ -s "$work/real" ] || { echo "a link was replaced"; failed=1; }
 mkfifo "$work/pipe"
 cat "$work/pipe" >"$work/piped" &
-expect 0 '' "$MMURACE" encode "$repro" -o "$work/pipe"
+"$MMURACE" encode "$repro" -o "$work/pipe" || { echo "encode failed"; failed=1; }
 wait
 [ -p "$work/pipe" ] && cmp -s "$work/piped" "$work/real" || { echo "a pipe was replaced"; failed=1; }
 "$MMURACE" list bugs >/dev/full 2>"$work/full" && { echo "a full standard output went unnoticed"; failed=1; }
