@@ -106,6 +106,7 @@ static const struct absent {
 	{ "site", "tdp_mmu_iter_set_spte:xchg(iter->sptep)", "no entry changes without mmu_lock" },
 	{ "site", "tdp_mmu_iter_cond_resched:cond_resched_rwlock_read(&kvm->mmu_lock)",
 	  "no walk yields under the read lock" },
+	{ "site", "program_pass_points:READ_ONCE(words[i%8])", "the benchmark's own" },
 };
 
 static const char *why_absent(const char *kind, const char *name)

@@ -266,7 +266,7 @@ u64 program_object_id(const volatile void *addr);
 /* Whether memory at @addr may be read: it is outside the arena, or somebody owns it. */
 bool program_memory_live(const volatile void *addr);
 /*
- * For benchmarks: @nr loads through READ_ONCE (a multiple of 8), each a point. Context: a task.
+ * For benchmarks: @nr loads through READ_ONCE, each a point. Context: a task.
  * program_prepare_points() comes first, outside of tasks.
  */
 u64 program_pass_points(u64 nr);
