@@ -2,7 +2,7 @@
 
 #include "base/hash.h"
 
-struct event_context event_context = { .task = TASK_NONE };
+struct event_context event_context = { .task = TASK_NONE, .lock_interest = ~0ull };
 
 const struct event_row event_rows[EVENT_COUNT] = {
 #define FIELD(type, name) #name,

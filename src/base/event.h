@@ -41,6 +41,7 @@ extern struct event_context {
 	u64 switches; /* context switches since the schedule began */
 	u64 clock; /* events since the schedule began */
 	u64 interest; /* BIT(enum event_id) of the events that somebody reads */
+	u64 lock_interest; /* BIT(enum lock_class): of lock events, those that somebody reads */
 } event_context;
 #define TASK_NONE 255u
 

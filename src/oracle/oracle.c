@@ -91,6 +91,8 @@ void event_sink(const struct event *event)
 static void set_interest(void)
 {
 	event_context.interest = tap ? ~0ull : judged;
+	/* What the others protect is judged where it changes; whether one is left held, kern tells. */
+	event_context.lock_interest = tap ? ~0ull : BIT_ULL(LOCK_mmu_lock);
 	special = tap || verdict.violated;
 }
 

@@ -170,7 +170,8 @@ static void take(struct sched_site *site, struct fiber_lock *lock, enum lock_mod
 		lock->writer = (u8)(me + 1);
 	note_taken(lock);
 	see_holders(lock, mode);
-	event(lock_acquired, .lock = lock->id, .class = lock->class, .mode = mode);
+	if (event_context.lock_interest >> lock->class & 1)
+		event(lock_acquired, .lock = lock->id, .class = lock->class, .mode = mode);
 }
 
 /* Wakes who could have the lock now. They stay queued until they run and find out. */
@@ -196,7 +197,8 @@ static void drop(struct sched_site *site, struct fiber_lock *lock, enum lock_mod
 		lock->writer = 0;
 	note_dropped(lock);
 	wake_waiters(lock);
-	event(lock_released, .lock = lock->id, .class = lock->class, .mode = mode);
+	if (event_context.lock_interest >> lock->class & 1)
+		event(lock_released, .lock = lock->id, .class = lock->class, .mode = mode);
 }
 
 void fiber_lock_exclusive(struct sched_site *site, struct fiber_lock *lock)
