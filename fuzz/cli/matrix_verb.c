@@ -97,7 +97,6 @@ static const struct absent {
 	{ "gave_up", "obsolete_root", "the root is never invalidated" },
 	{ "gave_up", "frozen", "no table is ever taken away" },
 	{ "gave_up", "no_table", "no table is ever taken away" },
-	{ "site", "gup_map_new:WRITE_ONCE(*ptep)", "no VMA has unpopulated pages" },
 	{ "site", "gup_reuse:WRITE_ONCE(*ptep)",
 	  "sharers leave only by the op that reuses the page" },
 	{ "site", "step_leaf:assist(ptep)",

@@ -92,6 +92,11 @@ void host_populate(hva_t start, hva_t end);
  */
 void host_munmap(hva_t start, hva_t end);
 /*
+ * Discards [start, end): as host_munmap(), but mmap_lock is held for reading only and the VMA stays, so
+ * that the next access faults a new page in, maybe before this has returned.
+ */
+void host_dontneed(hva_t start, hva_t end);
+/*
  * Moves one page: rmap lock; reference on the page; start; PTE to migration entry; end; entry to
  * the new page (an upgrade, no notification); free the old one. Gives up, restoring the PTE, when
  * somebody else holds a reference. Does nothing for a PTE that is not present. Sharers move along.

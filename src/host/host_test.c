@@ -164,6 +164,26 @@ static void munmap_frees_and_splits(void **state)
 	assert_accounts_balance();
 }
 
+static void dontneed_task(u32 task)
+{
+	host_dontneed(BASE + 2, BASE + 5);
+	gup(&seen[0], BASE + 3, false);
+}
+
+static void dontneed_frees_and_the_next_access_maps_anew(void **state)
+{
+	set_up(false);
+	run(1, dontneed_task, 0);
+	assert_int_equal(inspect_host_pte(BASE + 2), 0);
+	assert_int_equal(seen[0].result, GUP_OK);
+	assert_int_equal(seen[0].pfn, mapped(BASE + 3));
+	assert_true(seen[0].writable);
+	assert_int_equal(starts, 1);
+	assert_int_equal(last_start.start, BASE + 2);
+	assert_int_equal(last_start.end, BASE + 5);
+	assert_accounts_balance();
+}
+
 static void reuse_frame_task(u32 task)
 {
 	host_munmap(BASE, BASE + 1);
@@ -398,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gup_takes_a_reference),
 		cmocka_unit_test(munmap_frees_and_splits),
+		cmocka_unit_test(dontneed_frees_and_the_next_access_maps_anew),
 		cmocka_unit_test(freed_frame_is_handed_out_next),
 		cmocka_unit_test(gup_faults_pages_in),
 		cmocka_unit_test(migrate_moves),

@@ -174,7 +174,7 @@ void host_populate(hva_t start, hva_t end)
 
 /* --- munmap --- */
 
-static void munmap_table(struct host_table *table, hva_t start, hva_t end)
+static void zap_table(struct host_table *table, hva_t start, hva_t end)
 {
 	pfn_t gone[PT_ENTRIES];
 	u32 nr_gone = 0;
@@ -196,6 +196,19 @@ static void munmap_table(struct host_table *table, hva_t start, hva_t end)
 		frame_put(gone[i]);
 }
 
+/* Context: mmap_lock in either mode. One pair of notifications around all PTEs. */
+static void zap_range(hva_t start, hva_t end)
+{
+	host_notify_start(start, end);
+	for (hva_t hva = start; hva < end; hva = table_end(hva, end)) {
+		struct host_table *table = host.tables[hva / PT_ENTRIES];
+
+		if (table)
+			zap_table(table, hva, table_end(hva, end));
+	}
+	host_notify_end(start, end);
+}
+
 /* Mirrors do_vmi_munmap and unmap_vmas. */
 void host_munmap(hva_t start, hva_t end)
 {
@@ -203,15 +216,19 @@ void host_munmap(hva_t start, hva_t end)
 		return;
 	down_write(&host.mm->mmap_lock);
 	vma_remove(start, end);
-	host_notify_start(start, end);
-	for (hva_t hva = start; hva < end; hva = table_end(hva, end)) {
-		struct host_table *table = host.tables[hva / PT_ENTRIES];
-
-		if (table)
-			munmap_table(table, hva, table_end(hva, end));
-	}
-	host_notify_end(start, end);
+	zap_range(start, end);
 	up_write(&host.mm->mmap_lock);
+}
+
+/* Mirrors madvise_dontneed_single_vma. */
+void host_dontneed(hva_t start, hva_t end)
+{
+	if (is_empty(start, end))
+		return;
+	/* Shared: others discard at the same time, and get_user_pages faults new pages in behind us. */
+	down_read(&host.mm->mmap_lock);
+	zap_range(start, end);
+	up_read(&host.mm->mmap_lock);
 }
 
 /* --- write protection and reuse --- */

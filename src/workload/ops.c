@@ -58,6 +58,12 @@ static u64 op_munmap(const struct task_program *task, const struct op *op)
 	return 0;
 }
 
+static u64 op_dontneed(const struct task_program *task, const struct op *op)
+{
+	host_dontneed(op->start, op->end);
+	return 0;
+}
+
 static u64 op_migrate(const struct task_program *task, const struct op *op)
 {
 	host_migrate(op->start);
