@@ -127,35 +127,33 @@ static bool tdp_mmu_link_sp(struct kvm *kvm, struct tdp_iter *iter)
 static enum subject_ret kvm_tdp_mmu_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
-	enum subject_ret ret = SUBJECT_RETRY;
-	bool reached = false;
+	enum subject_ret ret;
 	struct tdp_iter iter;
 
 	WARN_ON(vcpu->root->role.invalid);
 	rcu_read_lock();
 	for_each_tdp_pte(iter, vcpu->root, fault->gfn, fault->gfn + 1) {
-		reached = true;
 		if (is_frozen_spte(iter.old_spte)) {
 			ret = retry(fault, RETRY_FROZEN);
-			break;
+			goto out;
 		}
 		if (iter.level == fault->goal_level) {
 			ret = tdp_mmu_map_handle_target_level(vcpu, fault, &iter);
-			break;
+			goto out;
 		}
-		reached = false;
 		if (is_shadow_present_pte(iter.old_spte) &&
 		    !is_last_spte(iter.old_spte, iter.level))
 			continue;
 		if (!tdp_mmu_link_sp(kvm, &iter)) {
 			ret = retry(fault, RETRY_LOST_TABLE);
-			reached = true;
-			break;
+			goto out;
 		}
 	}
-	rcu_read_unlock();
 	/* The step down found no table any more: somebody took it away since the visit. */
-	return reached ? ret : retry(fault, RETRY_NO_TABLE);
+	ret = retry(fault, RETRY_NO_TABLE);
+out:
+	rcu_read_unlock();
+	return ret;
 }
 
 /* Context: kvm->srcu. Mirrors kvm_tdp_mmu_page_fault. */
