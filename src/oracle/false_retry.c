@@ -11,7 +11,8 @@
  *                         (race).
  *       obsolete root     the root is invalid (root).
  *  RC8  Under mmu_lock an open invalidation always has a range.
- *  SP2  An attempt that says FIXED has found the entry changed since it began, by itself or another.
+ *  SP2  An attempt that says FIXED has installed something itself; what others did is SPURIOUS, or a
+ *       lost race and a RETRY.
  *  SP1  Two SPURIOUS answers to one access in a row, while nobody has changed an entry on the way:
  *       the walk that failed again should have found what the fault found.
  *
@@ -22,7 +23,7 @@
 static const char fr1[] = "A fault is told to retry only for a cause that exists.";
 static const char rc8[] = "An open invalidation has a range by the time mmu_lock is released.";
 static const char sp1[] = "An access that the tables allow succeeds after a spurious fault.";
-static const char sp2[] = "An attempt that says FIXED has changed the entry.";
+static const char sp2[] = "An attempt that says FIXED has installed an entry.";
 static const char unwanted[] = "This cause of a retry is legal, but was asked not to occur.";
 
 /* The last spurious attempt of each task; its op tells one access from the next. */
@@ -162,7 +163,7 @@ static void judge_fixed(const struct event_fault_ended *event, const struct ghos
 {
 	pfn_t root = inspect_vcpu_root(fault->vcpu);
 
-	if (ghost_last_change(root, event->gfn).time > fault->begun)
+	if (fault->installed)
 		return;
 	oracle_convict(&(struct finding){
 		.oracle = ORACLE_false_retry,

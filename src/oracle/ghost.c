@@ -179,6 +179,8 @@ void ghost_spte_changed(const struct event_spte_changed *event)
 	change->was_table = level && ghost_is_table(event->old, level);
 	change->is_table = level && ghost_is_table(event->new, level);
 	change->installs = installs(event);
+	if (change->installs)
+		ghost_task(event->head.task)->fault.installed = true;
 	change->previous = nobody;
 	if (!table)
 		return;
@@ -341,6 +343,7 @@ void ghost_fault_begun(const struct event_fault_begun *event)
 	fault->begun = event->head.time;
 	fault->snapshot = ghost.seq;
 	fault->checked_section = 0;
+	fault->installed = false;
 	fault->checked = nobody;
 }
 

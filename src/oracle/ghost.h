@@ -79,6 +79,7 @@ struct ghost_invalidation {
 struct ghost_fault {
 	bool active; /* between fault_begun and fault_ended */
 	bool translated;
+	bool installed; /* made a leaf, or gave one a permission */
 	u32 vcpu;
 	gfn_t gfn;
 	u64 access;

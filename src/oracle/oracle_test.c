@@ -739,6 +739,16 @@ static void fixed_means_changed(void **state)
 	fault_until_check(3);
 	event(fault_ended, .gfn = 3, .ret = SUBJECT_FIXED);
 	convicted(ORACLE_false_retry, "SP2");
+
+	/* Nor does it count that another task has installed it meanwhile. */
+	world_locked(0);
+	unlock();
+	fault_until_check(3);
+	fault_done(1, 3);
+	silent();
+	as(0);
+	event(fault_ended, .gfn = 3, .ret = SUBJECT_FIXED);
+	convicted(ORACLE_false_retry, "SP2");
 }
 
 static void unwanted_retries(void **state)
