@@ -336,17 +336,8 @@ void campaign_repro_raw(const struct campaign *campaign, const struct finding *f
 
 	memset(repro, 0, sizeof(*repro));
 	campaign_spec(campaign, finding->schedule, &repro->program, &spec);
-	snprintf(repro->target, sizeof(repro->target), "%s", campaign->target->name);
-	repro->bug = campaign->bug;
-	repro->forbidden = campaign->forbidden;
+	repro_describe(repro, &spec, campaign->target->name);
 	repro->expect = finding->expect;
-	snprintf(repro->why, sizeof(repro->why), "%s",
-		 campaign->bug ? bug_rows[campaign->bug].why : "Not known yet.");
-	snprintf(repro->fix, sizeof(repro->fix), "%s",
-		 campaign->bug ? bug_rows[campaign->bug].fix : "unfixed");
-	snprintf(repro->schedule.strategy, sizeof(repro->schedule.strategy), "%s",
-		 spec.strategy->name);
-	repro->schedule.seed = spec.seed;
 }
 
 bool campaign_repro(const struct campaign *campaign, const struct finding *finding,

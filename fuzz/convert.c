@@ -79,14 +79,11 @@ static void collect(struct directive_list *list, struct schedule *schedule,
 	}
 }
 
-/* Whether the directives of @list alone lead to @expect. @strict: and each of them is met. */
-static bool leads_to(const struct run_spec *spec, const struct schedule *schedule,
-		     const struct directive_list *list, const struct expectation *expect,
-		     bool strict)
+/* @spec, scheduled by the directives of @list alone and not recorded. */
+static struct run_spec directed_spec(const struct run_spec *spec, const struct schedule *schedule,
+				     const struct directive_list *list)
 {
 	struct run_spec directed = *spec;
-	struct run_result result;
-	struct expectation actual;
 
 	directed.strategy = NULL;
 	directed.recording = NULL;
@@ -94,6 +91,18 @@ static bool leads_to(const struct run_spec *spec, const struct schedule *schedul
 	directed.first = schedule->first;
 	directed.directives = list->at;
 	directed.nr_directives = list->nr;
+	return directed;
+}
+
+/* Whether the directives of @list alone lead to @expect. @strict: and each of them is met. */
+static bool leads_to(const struct run_spec *spec, const struct schedule *schedule,
+		     const struct directive_list *list, const struct expectation *expect,
+		     bool strict)
+{
+	struct run_spec directed = directed_spec(spec, schedule, list);
+	struct run_result result;
+	struct expectation actual;
+
 	run_isolated(&directed, &result, false);
 	result_expectation(&actual, &result);
 	return expectation_met(expect, &actual) && !(strict && result.unmet);
@@ -138,17 +147,12 @@ static void refresh(const struct run_spec *spec, struct schedule *schedule,
 	static struct recording *recording;
 	struct directive_list fresh = { 0 };
 	struct schedule start = { 0 };
-	struct run_spec directed = *spec;
+	struct run_spec directed = directed_spec(spec, schedule, list);
 	struct run_result result;
 
 	if (!recording)
 		recording = recording_alloc();
-	directed.strategy = NULL;
 	directed.recording = recording;
-	directed.has_first = schedule->has_first;
-	directed.first = schedule->first;
-	directed.directives = list->at;
-	directed.nr_directives = list->nr;
 	run_isolated(&directed, &result, false);
 	collect(&fresh, &start, recording);
 	if (fresh.nr <= list->nr && leads_to(spec, &start, &fresh, expect, true)) {
@@ -187,30 +191,36 @@ bool convert_schedule(struct repro *repro, const struct run_spec *spec,
 	return done;
 }
 
-bool convert_failure(struct repro *repro, const struct run_spec *spec, const char *target,
-		     struct run_result *result)
+void repro_describe(struct repro *repro, const struct run_spec *spec, const char *target)
 {
-	static struct recording *recording;
-	struct run_spec recorded = *spec;
 	const struct strategy *strategy =
 		spec->strategy ? spec->strategy : &strategy_rows[STRATEGY_lowest];
 
-	if (!recording)
-		recording = recording_alloc();
-	recorded.recording = recording;
-	run_isolated(&recorded, result, false);
-	memset(repro, 0, sizeof(*repro));
 	snprintf(repro->target, sizeof(repro->target), "%s", target);
-	repro->program = *spec->program;
 	repro->bug = spec->bug;
 	repro->forbidden = spec->forbidden;
 	snprintf(repro->why, sizeof(repro->why), "%s",
 		 spec->bug ? bug_rows[spec->bug].why : "Not known yet.");
 	snprintf(repro->fix, sizeof(repro->fix), "%s",
 		 spec->bug ? bug_rows[spec->bug].fix : "unfixed");
-	result_expectation(&repro->expect, result);
 	snprintf(repro->schedule.strategy, sizeof(repro->schedule.strategy), "%s", strategy->name);
 	repro->schedule.seed = spec->seed;
+}
+
+bool convert_failure(struct repro *repro, const struct run_spec *spec, const char *target,
+		     struct run_result *result)
+{
+	static struct recording *recording;
+	struct run_spec recorded = *spec;
+
+	if (!recording)
+		recording = recording_alloc();
+	recorded.recording = recording;
+	run_isolated(&recorded, result, false);
+	memset(repro, 0, sizeof(*repro));
+	repro->program = *spec->program;
+	repro_describe(repro, spec, target);
+	result_expectation(&repro->expect, result);
 	repro->schedule.has_first = spec->has_first;
 	repro->schedule.first = spec->first;
 	repro->schedule.nr_directives = (u32)min_u64(spec->nr_directives, DIRECTIVES_MAX);

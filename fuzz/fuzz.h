@@ -192,6 +192,11 @@ bool directives_need_op_ends(const struct run_spec *spec);
  */
 bool convert_schedule(struct repro *repro, const struct run_spec *spec,
 		      const struct recording *recording, const struct expectation *expect);
+/*
+ * What a reproducer says of its origin: target, bug, why, fix, and the strategy and seed of @spec. Program
+ * and expectation are the caller's.
+ */
+void repro_describe(struct repro *repro, const struct run_spec *spec, const char *target);
 /* Runs @spec recorded and isolated, fills in @repro, which @spec must not point into. Return: as above. */
 bool convert_failure(struct repro *repro, const struct run_spec *spec, const char *target,
 		     struct run_result *result);

@@ -31,7 +31,7 @@ enum lock_class {
 enum lock_mode { LOCK_EXCLUSIVE, LOCK_SHARED };
 
 /* How a page-table entry was written: by software, or by a hardware assist. */
-enum pte_write { PTE_PLAIN, PTE_XCHG, PTE_CMPXCHG, PTE_CLEAR_BITS, PTE_ASSIST };
+enum pte_write { PTE_PLAIN, PTE_XCHG, PTE_CMPXCHG, PTE_ASSIST };
 
 /* Where the running task is; src/sched keeps it up to date. */
 extern struct event_context {

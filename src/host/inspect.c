@@ -9,23 +9,6 @@ u64 inspect_host_pte(hva_t hva)
 	return *host_ptep(host.tables[hva / PT_ENTRIES], hva);
 }
 
-u64 inspect_host_references(pfn_t pfn)
-{
-	u64 count;
-
-	if (!pfn || pfn >= KERN_PAGES_MAX)
-		return 0;
-	count = host_sharers(pfn);
-	for (u32 i = 0; i < host.nr_used; i++) {
-		const u64 *ptes = host.tables[host.used[i]]->ptes;
-
-		for (u32 n = 0; n < PT_ENTRIES; n++)
-			if (ptes[n] && host_pte_pfn(ptes[n]) == pfn)
-				count++;
-	}
-	return count;
-}
-
 void inspect_host_count_references(u64 *counts, u32 nr)
 {
 	ASSERT(nr <= KERN_PAGES_MAX);

@@ -35,11 +35,9 @@ static inline pfn_t host_pte_pfn(u64 pte)
 /* The PTE of @hva as memory holds it; 0 when there is no table or @hva is out of range. */
 u64 inspect_host_pte(hva_t hva);
 /*
- * References to @pfn that the host itself accounts for: PTEs, migration entries and sharers. Walks
- * all tables; true only while no operation of the host is under way.
+ * counts[pfn], for all pfns below @nr: the references that the host itself accounts for (PTEs, migration
+ * entries and sharers). Walks all tables; true only while no operation of the host is under way.
  */
-u64 inspect_host_references(pfn_t pfn);
-/* The same of all pfns below @nr in one walk: counts[pfn]. */
 void inspect_host_count_references(u64 *counts, u32 nr);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The four raw accessors through which software changes an entry of a guest page table, and the one
+ * The raw accessors through which software changes an entry of a guest page table, and the one
  * through which hardware does. Each is one environment verb in its caller's name and emits one
  * spte_changed when the value has become visible.
  *
@@ -7,12 +7,11 @@
  *   pte_write(ptep, expected, new)      plain store; expected: what the caller believes to replace
  *   pte_xchg(ptep, new)                 value replaced, in one atomic step
  *   pte_try_cmpxchg(ptep, &old, new)    true when *ptep was old; else old = *ptep
- *   pte_clear_bits(ptep, mask)          value before, in one atomic step
  *   pte_assist(ptep, old, bits)         the walker's: sets bits if *ptep is still old, all of it
  *
  * pte_read is an acquire load: what a reader finds behind a table entry is ordered by the address
- * dependency in the kernel, and a race detector knows none. pte_xchg and pte_clear_bits count what
- * they return as what their caller believes to have replaced.
+ * dependency in the kernel, and a race detector knows none. pte_xchg counts what it
+ * returns as what its caller believes to have replaced.
  *
  * ptep points into a page-table frame, linked or not. These are macros because a site is named by
  * the function they stand in.
@@ -58,15 +57,6 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG);            \
 		done_;                                                                          \
 	})
-#define pte_clear_bits(ptep, mask)                                                            \
-	({                                                                                    \
-		u64 *ptep_ = (ptep), replaced_, mask_ = (mask);                               \
-		KERN_POINT(ptep_, "fetch_and(" #ptep ")");                                    \
-		replaced_ = __atomic_fetch_and(ptep_, ~mask_, __ATOMIC_SEQ_CST);              \
-		pte_changed(ptep_, replaced_, replaced_ & ~mask_, replaced_, PTE_CLEAR_BITS); \
-		replaced_;                                                                    \
-	})
-
 #define pte_assist(ptep, old, bits)                                                               \
 	({                                                                                        \
 		u64 *ptep_ = (ptep), expected_ = (old), seen_ = expected_;                        \

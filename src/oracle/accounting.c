@@ -1,7 +1,8 @@
 /*
  * accounting: when all tasks have ended, everything that was taken has been given back.
  *
- *  AC0  No invalidation is open, by the MMU's own counters; no lock is held; no linked entry is
+ *  AC0  No invalidation is open, by the MMU's own counters; no lock is held that was told of (search
+ *       is told of mmu_lock only; assertion AS4 judges all, at the end of each op); no linked entry is
  *       FROZEN; each host page has exactly the references that the host accounts for (a fault that
  *       is over holds none).
  *  AC1  The page tables reachable from the roots, not counting these, are as many as the MMU says,

@@ -15,8 +15,8 @@ _Static_assert(offsetof(struct event_lock_acquired, class) ==
 	       "both events of a lock hold its class in the same place");
 
 /*
- * Counts what the task holds. Return: whether that is all: more than half of all events speak of
- * locks other than mmu_lock, of which nobody wants to know more.
+ * Counts what the task holds. Return: whether that is all: of locks other than mmu_lock, which are told
+ * of only while everything is tapped, nobody wants to know more.
  */
 static inline bool ghost_lock_only_counts(const struct event *event, u32 id)
 {

@@ -60,7 +60,7 @@ static __noinline void deliver(const struct event *event)
 	}
 }
 
-/* More than half of all events speak of locks that are only counted: they go no further. */
+/* Locks that are only counted go no further. */
 static inline void sink(const struct event *event)
 {
 	u32 id = event->id;

@@ -25,15 +25,17 @@ struct stuck {
 	struct ghost_mark at;
 };
 
-/* Retries in a row of each task, and the last yield of its current walk. */
-static struct {
-	u32 attempts, op;
+/* How often something happened to one access without a context switch in between. */
+struct row {
+	u32 count, op;
 	gfn_t gfn;
 	u64 switches;
-	/* Attempts of any result at one access without a switch, and which access that is. */
-	u32 tries, tried_op;
-	gfn_t tried_gfn;
-	u64 tried_switches;
+};
+
+/* Retries in a row of each task, and the last yield of its current walk. */
+static struct {
+	struct row tries; /* attempts that began */
+	struct row retries; /* attempts that ended in RETRY, since one ended otherwise */
 	gfn_t yielded_at;
 	struct ghost_mark yielded;
 } tasks[TASKS_MAX];
@@ -45,7 +47,7 @@ void progress_reset(void)
 {
 	stuck_tasks = 0;
 	for (u32 i = 0; i < TASKS_MAX; i++) {
-		tasks[i].attempts = tasks[i].tries = 0;
+		tasks[i].tries.count = tasks[i].retries.count = 0;
 		tasks[i].yielded.time = 0;
 	}
 }
@@ -190,63 +192,58 @@ static bool others_hold(u32 task, gfn_t gfn)
 	return false;
 }
 
-static void fault_retried(const struct event_fault_retried *event)
+/* Return: how often it has happened in a row now. */
+static u32 in_a_row(struct row *row, const struct event *event, gfn_t gfn)
 {
-	u32 task = event->head.task;
-	bool in_a_row;
+	if (row->op != event->op || row->gfn != gfn || row->switches != event->switches)
+		row->count = 0;
+	row->op = event->op;
+	row->gfn = gfn;
+	row->switches = event->switches;
+	return ++row->count;
+}
 
-	if (task >= TASKS_MAX)
-		return;
-	in_a_row = tasks[task].attempts && tasks[task].switches == event->head.switches &&
-		   tasks[task].op == event->head.op && tasks[task].gfn == event->gfn;
-	if (!in_a_row) {
-		tasks[task].attempts = 0;
-		tasks[task].op = event->head.op;
-		tasks[task].gfn = event->gfn;
-		tasks[task].switches = event->head.switches;
-	}
-	if (++tasks[task].attempts < ATTEMPTS_MAX || others_hold(task, event->gfn))
+static void convict_attempts(const struct event *event, gfn_t gfn, u32 attempts)
+{
+	if (others_hold(event->task, gfn))
 		return;
 	oracle_convict(&(struct finding){
 		.oracle = ORACLE_progress,
 		.class = "PR2",
 		.sentence = pr2_retry,
-		.at = ghost_mark(&event->head),
-		.values = { { "gfn", event->gfn },
-			    { "reason", event->reason },
-			    { "attempts", tasks[task].attempts },
-			    { "seq", ghost.seq } },
+		.at = ghost_mark(event),
+		.values = { { "gfn", gfn }, { "attempts", attempts }, { "seq", ghost.seq } },
 	});
-}
-
-static void fault_ended(const struct event_fault_ended *event)
-{
-	if (event->head.task < TASKS_MAX && event->ret != SUBJECT_RETRY)
-		tasks[event->head.task].attempts = 0;
 }
 
 /* A fourth attempt begins, whatever the three before it said: the access gets nowhere. */
 static void fault_begun(const struct event_fault_begun *event)
 {
-	u32 task = event->head.task;
+	u32 task = event->head.task, count;
 
 	if (task >= TASKS_MAX)
 		return;
-	if (tasks[task].tried_gfn != event->gfn || tasks[task].tried_op != event->head.op ||
-	    tasks[task].tried_switches != event->head.switches)
-		tasks[task].tries = 0;
-	tasks[task].tried_gfn = event->gfn;
-	tasks[task].tried_op = event->head.op;
-	tasks[task].tried_switches = event->head.switches;
-	if (++tasks[task].tries <= ATTEMPTS_MAX || others_hold(task, event->gfn))
+	count = in_a_row(&tasks[task].tries, &event->head, event->gfn);
+	if (count > ATTEMPTS_MAX)
+		convict_attempts(&event->head, event->gfn, count);
+}
+
+/* A third RETRY asks for a fourth attempt. */
+static void fault_retried(const struct event_fault_retried *event)
+{
+	u32 task = event->head.task, count;
+
+	if (task >= TASKS_MAX)
 		return;
-	oracle_convict(&(struct finding){
-		.oracle = ORACLE_progress,
-		.class = "PR2",
-		.sentence = pr2_retry,
-		.at = ghost_mark(&event->head),
-		.values = { { "gfn", event->gfn }, { "attempts", tasks[task].tries } },
-	});
+	count = in_a_row(&tasks[task].retries, &event->head, event->gfn);
+	if (count >= ATTEMPTS_MAX)
+		convict_attempts(&event->head, event->gfn, count);
+}
+
+static void fault_ended(const struct event_fault_ended *event)
+{
+	if (event->head.task < TASKS_MAX && event->ret != SUBJECT_RETRY)
+		tasks[event->head.task].retries.count = 0;
 }
 
 /* --- PR2: yields --- */
