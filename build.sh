@@ -7,7 +7,7 @@ out=$root/out
 mmurace=$out/bin/mmurace
 
 verbs=(fuzz test build check matrix bench gate overnight report check-ossfuzz help)
-ci_rows=(fiber-plain fiber-asan fiber-tsan fiber-msan fiber-gcc fuzz-asan fuzz-tsan)
+ci_rows=(fiber-plain fiber-plain-9 fiber-asan fiber-tsan fiber-msan fiber-gcc fuzz-asan fuzz-tsan)
 default_target=fault_vs_invalidate
 default_seconds=60
 

@@ -252,6 +252,7 @@ static void work(void *ctx)
 	if (campaign->census)
 		census_end();
 	worker->state->stats = *oracle_stats();
+	worker->state->ops = *op_counts();
 }
 
 /* The schedule behind the last one that was counted has ended the child. */
@@ -312,6 +313,7 @@ void campaign_run(const struct campaign *campaign, struct campaign_state *state,
 		worker.deadline = start + campaign->seconds;
 	sites_count();
 	oracle_stats_clear();
+	op_counts_clear();
 	while (go_on) {
 		struct child child = child_start(work, &worker);
 		struct death death;

@@ -38,6 +38,7 @@ expect 1 "Did you mean: $target" "$MMURACE" run fault_vs_invalidat
 expect 1 'Did you mean: --?bug|Did you mean: bug' "$MMURACE" run $target --bgu x
 expect 1 'Did you mean: seq_test_dropped' "$MMURACE" run $target --bug seq_tst_dropped
 expect 1 'Did you mean: fault_precheck=none' "$MMURACE" run $target --variant fault_precheck=non
+expect 1 'excludes fault_precheck=' "$MMURACE" run $target --variant zap_root=single_pass
 expect 1 'Did you mean: walk' "$MMURACE" run $target --strategy wlak
 expect 1 'Did you mean: hull' "$MMURACE" run $target --forbid hul
 expect 1 'Did you mean: bugs' "$MMURACE" list bgs
@@ -52,10 +53,10 @@ expect 1 'cannot be created|can be written' "$MMURACE" run $target --save /proc/
 
 # ---- search
 expect 0 'no violation' "$MMURACE" run $target --schedules 2000
-expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"verdicts":\{.*"first":null,"seed":7\}$' \
+expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"verdicts":\{.*"first":null,"seed":7,"ops_skipped":0\}$' \
 	"$MMURACE" run $target --schedules 2000 --seed 7 --json
 expect 0 'no violation' "$MMURACE" run $target --schedules 1000 --check
-expect 0 'no violation' "$MMURACE" run $target --seconds 0.5 --strategy walk --variant upstream --schedules 500
+expect 0 'no violation' "$MMURACE" run $target --seconds 0.5 --strategy walk --variant fault_precheck=none --schedules 500
 expect 81 '"first":\{"schedule":[0-9]+,"seed":[0-9]+,"verdict":"stale_mapping SM4"\}' \
 	"$MMURACE" run $target --bug seq_test_dropped --stop-on-first --json
 expect 81 false_retry "$MMURACE" run $target --forbid seq --stop-on-first
@@ -136,7 +137,7 @@ expect 84 '^\{"bug":"seq_test_dropped","oracle":"stale_mapping","reached":[0-9]+
 	"$MMURACE" matrix --bug seq_test_dropped --seeds 1 --reproducers "$work" --json
 expect 0 '^\{"name":"point","config":"[a-z-]+","metric":"time","value":[0-9.]+,"unit":"ns"\}$' \
 	"$MMURACE" bench point --json
-expect 0 'stale_then_flushed' "$MMURACE" matrix --reachability --schedules 100000
+expect 0 'stale_then_flushed' "$MMURACE" matrix --reachability --schedules 150000
 
 ((failed)) || echo "the command line behaves"
 exit $failed

@@ -17,24 +17,25 @@
 #define LINE_BYTES   120
 
 struct line {
-	u8 task, rank;
+	u8 column, rank;
 	char text[LINE_BYTES];
 };
 
 struct page {
 	struct line *lines;
 	u32 nr, room;
-	u32 width;
+	u32 width, nr_columns; /* one for each task, and one for rcu0 if it ran */
 	const struct repro *repro;
 	const struct recording *recording;
 };
 
 static __printf(4, 5) void add_line(struct page *page, u32 task, u32 rank, const char *fmt, ...)
 {
+	u32 column = task == TASK_RCU ? page->repro->program.nr_tasks : task;
 	struct line *line;
 	va_list args;
 
-	if (task >= page->repro->program.nr_tasks)
+	if (column >= page->nr_columns)
 		return;
 	if (page->nr == page->room) {
 		page->room = page->room ? page->room * 2 : 256;
@@ -42,7 +43,7 @@ static __printf(4, 5) void add_line(struct page *page, u32 task, u32 rank, const
 		ASSERT(page->lines);
 	}
 	line = &page->lines[page->nr++];
-	line->task = (u8)task;
+	line->column = (u8)column;
 	line->rank = (u8)rank;
 	va_start(args, fmt);
 	vsnprintf(line->text, sizeof(line->text), fmt, args);
@@ -56,6 +57,8 @@ static const char *spte_words(char *text, size_t size, u64 spte)
 
 	if (spte == SPTE_FROZEN)
 		snprintf(text, size, "frozen");
+	else if ((spte & SPTE_MMIO_MASK) == SPTE_MMIO_VALUE)
+		snprintf(text, size, "MMIO");
 	else if (!(spte & 7))
 		snprintf(text, size, "none");
 	else
@@ -64,13 +67,15 @@ static const char *spte_words(char *text, size_t size, u64 spte)
 	return text;
 }
 
-/* A host PTE in words: present in bit 0, writable in bit 1, migration entries in bit 58. */
+/* A host PTE in words: present in bit 0, writable in bit 1, migration and swap entries in bits 58, 59. */
 static const char *host_pte_words(char *text, size_t size, u64 pte)
 {
-	u64 pfn = (pte & ~BIT_ULL(58)) >> 12;
+	u64 pfn = (pte & ~(BIT_ULL(58) | BIT_ULL(59))) >> 12;
 
 	if (pte & BIT_ULL(58))
 		snprintf(text, size, "migrating");
+	else if (pte & BIT_ULL(59))
+		snprintf(text, size, "swapped out");
 	else if (!(pte & 1))
 		snprintf(text, size, "none");
 	else
@@ -125,18 +130,37 @@ static u32 rank_of(const struct recorded_event *event)
 	case EVENT_warned:
 	case EVENT_dead_access:
 	case EVENT_slept_in_atomic:
+	case EVENT_slept_in_nonblock:
+	case EVENT_rcuwait_taken:
+	case EVENT_yield_overdue:
 	case EVENT_walk_yielded:
+	case EVENT_memslot_changed:
+	case EVENT_root_invalidated:
+	case EVENT_rcu_ran:
 		return 0;
 	case EVENT_guest_accessed:
 	case EVENT_tlb_filled:
 	case EVENT_tlb_flushed:
+	case EVENT_tlb_range_flushed:
 	case EVENT_request_sent:
 	case EVENT_frame_freed:
+	case EVENT_root_created:
+	case EVENT_root_zapped:
+	case EVENT_root_loaded:
+	case EVENT_rcu_queued:
+	case EVENT_synchronized:
+	case EVENT_cmpxchg_refused:
+	case EVENT_mmio_used:
 		return 1;
 	case EVENT_notifier_start:
 	case EVENT_notifier_end:
 	case EVENT_fault_ended:
 	case EVENT_walk_begun:
+	case EVENT_walk_ended:
+	case EVENT_psc_filled:
+	case EVENT_subscriber_called:
+	case EVENT_active_raised:
+	case EVENT_active_lowered:
 	case EVENT_frame_allocated:
 		return 2;
 	case EVENT_lock_acquired:
@@ -147,6 +171,7 @@ static u32 rank_of(const struct recorded_event *event)
 	}
 }
 
+/* Words for the numbers of enum retry_reason, memslot_step, subject_ret, vcpu_request, lock_class. */
 static const char *const retry_words[RETRY_REASON_COUNT] = {
 	[RETRY_BEFORE_GUP] = "before the translation",
 	[RETRY_AFTER_GUP] = "after the translation",
@@ -156,54 +181,129 @@ static const char *const retry_words[RETRY_REASON_COUNT] = {
 	[RETRY_FROZEN] = "frozen entry",
 	[RETRY_LOST_TABLE] = "lost the race for a table",
 	[RETRY_LOST_LEAF] = "lost the race for the leaf",
+	[RETRY_SLOT_INVALID] = "the memslot is going away",
 	[RETRY_NO_TABLE] = "a table vanished",
+	[RETRY_MMIO_GONE] = "no MMIO entry any more",
 };
 
-/* The common events in words, the others as their fields. */
+static const char *const step_words[] = {
+	[MEMSLOT_BEGUN] = "update begins",
+	[MEMSLOT_INVALID] = "is marked invalid",
+	[MEMSLOT_GONE] = "is gone",
+	[MEMSLOT_ADDED] = "is there",
+	[MEMSLOT_RESTORED] = "is there again",
+	[MEMSLOT_FREED] = "is freed",
+	[MEMSLOT_ENDED] = "update ends",
+};
+
+static const char *const ret_words[SUBJECT_RET_COUNT] = {
+	[SUBJECT_RETRY] = "RETRY",
+	[SUBJECT_FIXED] = "FIXED",
+	[SUBJECT_SPURIOUS] = "SPURIOUS",
+	[SUBJECT_EMULATE] = "EMULATE",
+	[SUBJECT_WRITE_PROTECTED] = "WRITE_PROTECTED",
+	[SUBJECT_BAD_ADDRESS] = "-EFAULT",
+	[SUBJECT_NO_MEMORY] = "-ENOMEM",
+	[SUBJECT_AGAIN] = "-EAGAIN",
+	[SUBJECT_NO_SLOT] = "-ENOENT",
+};
+
+/* In the order of the machine's requests. */
+static const char *const request_words[] = { "flush its TLB", "flush a range of its TLB",
+					     "let go of obsolete roots" };
+static const char *const rights_words[] = { "r", "rw" };
+static const char *const space_words[] = { "", " (as 1)" };
+static const char *const source_words[] = { "", " (TLB)" };
+
+#define WORDS(table) { table, ARRAY_SIZE(table) }
+static const struct {
+	const char *const *words;
+	u32 nr;
+} word_tables[] = {
+	['r'] = WORDS(retry_words),   ['s'] = WORDS(step_words),       ['f'] = WORDS(ret_words),
+	['q'] = WORDS(request_words), ['l'] = WORDS(lock_class_names), ['w'] = WORDS(rights_words),
+	['a'] = WORDS(space_words),   ['t'] = WORDS(source_words),
+};
+
+/* %N: field N in decimal; %xN: in hex; %cN: the word for it, c as in word_tables. */
+static const char *const phrases[EVENT_COUNT] = {
+	[EVENT_fault_snapshot] = "snapshot: seq %0",
+	[EVENT_fault_translated] = "gfn %x0 is pfn %1 %w2",
+	[EVENT_fault_checked] = "check passed: seq %1",
+	[EVENT_fault_retried] = "RETRY: %r1",
+	[EVENT_fault_ended] = "fault on gfn %x0: %f1",
+	[EVENT_invalidate_begun] = "invalidation begins",
+	[EVENT_invalidate_range_added] = "adds gfns %x0..%x1",
+	[EVENT_invalidate_ended] = "invalidation ends",
+	[EVENT_tlb_filled] = "TLB fill: gfn %x2, pfn %4",
+	[EVENT_psc_filled] = "caches that table %4 is at gfn %x2",
+	[EVENT_tlb_flushed] = "vCPU %0 flushes its TLB",
+	[EVENT_tlb_range_flushed] = "vCPU %0 flushes gfns %x1..%x2",
+	[EVENT_guest_accessed] = "guest access: gfn %x1, pfn %2%t4",
+	[EVENT_mmio_used] = "MMIO at gfn %x1, generation %2",
+	[EVENT_request_sent] = "asks vCPU %0 to %q1",
+	[EVENT_frame_allocated] = "pfn %0 is allocated",
+	[EVENT_frame_freed] = "pfn %0 is freed",
+	[EVENT_dead_access] = "touches object %x0, which is freed",
+	[EVENT_memslot_changed] = "memslot gfns %x2..%x3%a1 %s0",
+	[EVENT_root_created] = "root %0 is made%a2",
+	[EVENT_root_invalidated] = "root %0 becomes invalid",
+	[EVENT_root_zapped] = "root %0 is zapped",
+	[EVENT_root_loaded] = "vCPU %0 loads root %1",
+	[EVENT_walk_begun] = "walks gfns %x1..%x2 of root %0",
+	[EVENT_walk_ended] = "walk of root %0 ends",
+	[EVENT_walk_yielded] = "gives way at gfn %x1",
+	[EVENT_yield_overdue] = "touched %0 entries since it last offered to give way",
+	[EVENT_rcu_queued] = "call_rcu of object %x0",
+	[EVENT_rcu_ran] = "callback for object %x0",
+	[EVENT_synchronized] = "readers of %l0 have left",
+	[EVENT_cmpxchg_refused] = "the exchange of SPTE %0[%1] is refused",
+	[EVENT_slept_in_atomic] = "sleeps with %l0 held",
+	[EVENT_active_raised] = "active invalidations: %0",
+	[EVENT_active_lowered] = "active invalidations: %0",
+};
+
+static void print_word(struct buf *buf, char table, unsigned long long value)
+{
+	if (value < word_tables[(u8)table].nr)
+		buf_printf(buf, "%s", word_tables[(u8)table].words[value]);
+	else
+		buf_printf(buf, "%llu", value);
+}
+
+static void print_phrase(struct buf *buf, const char *phrase, const unsigned long long *field)
+{
+	for (; *phrase; phrase++) {
+		if (*phrase != '%') {
+			buf_append(buf, phrase, 1);
+			continue;
+		}
+		phrase++;
+		if (*phrase >= '0' && *phrase <= '9') {
+			buf_printf(buf, "%llu", field[*phrase - '0']);
+			continue;
+		}
+		if (*phrase == 'x')
+			buf_printf(buf, "%#llx", field[phrase[1] - '0']);
+		else
+			print_word(buf, *phrase, field[phrase[1] - '0']);
+		phrase++;
+	}
+}
+
+/* Events that have a phrase in words, the others as their fields. */
 static void print_event(struct buf *buf, const struct recorded_event *event)
 {
 	const struct event_row *row = &event_rows[event->head.id];
 	const unsigned long long *field = (const unsigned long long *)event->fields;
 
-	switch (event->head.id) {
-	case EVENT_fault_snapshot:
-		buf_printf(buf, "snapshot: seq %llu", field[0]);
+	if (phrases[event->head.id]) {
+		print_phrase(buf, phrases[event->head.id], field);
 		return;
-	case EVENT_fault_translated:
-		buf_printf(buf, "gfn %#llx is pfn %lld %s", field[0], (long long)field[1],
-			   field[2] ? "rw" : "r");
-		return;
-	case EVENT_fault_checked:
-		buf_printf(buf, "check passed: seq %llu", field[1]);
-		return;
-	case EVENT_fault_retried:
-		buf_printf(buf, "RETRY: %s",
-			   field[1] < RETRY_REASON_COUNT ? retry_words[field[1]] : "?");
-		return;
-	case EVENT_invalidate_begun:
-		buf_printf(buf, "invalidation begins");
-		return;
-	case EVENT_invalidate_range_added:
-		buf_printf(buf, "adds gfns %#llx..%#llx", field[0], field[1]);
-		return;
-	case EVENT_invalidate_ended:
-		buf_printf(buf, "invalidation ends");
-		return;
-	case EVENT_tlb_filled:
-		buf_printf(buf, "TLB fill: gfn %#llx, pfn %llu", field[2], field[4]);
-		return;
-	case EVENT_guest_accessed:
-		buf_printf(buf, "guest access: gfn %#llx, pfn %llu%s", field[1], field[2],
-			   field[4] ? " (TLB)" : "");
-		return;
-	case EVENT_frame_freed:
-		buf_printf(buf, "pfn %llu is freed", field[0]);
-		return;
-	default:
-		buf_printf(buf, "%s:", row->name);
-		for (u32 i = 0; i < row->nr_fields && strcmp(row->fields[i], "nothing"); i++)
-			buf_printf(buf, " %s %#llx", row->fields[i], field[i]);
 	}
+	buf_printf(buf, "%s:", row->name);
+	for (u32 i = 0; i < row->nr_fields && strcmp(row->fields[i], "nothing"); i++)
+		buf_printf(buf, " %s %#llx", row->fields[i], field[i]);
 }
 
 static void event_line(struct page *page, const struct recorded_event *event)
@@ -216,7 +316,10 @@ static void event_line(struct page *page, const struct recorded_event *event)
 		op_line(page, event);
 		return;
 	case EVENT_op_ended:
-		add_line(page, event->head.task, 1, "}");
+		if (event->fields[2] == OP_SKIPPED)
+			add_line(page, event->head.task, 0, "} skipped: process or VM has gone");
+		else
+			add_line(page, event->head.task, 1, "}");
 		return;
 	case EVENT_spte_changed:
 	case EVENT_host_pte_changed:
@@ -315,7 +418,7 @@ static void print_cell(struct buf *buf, const struct page *page, const struct li
 					len = cut;
 					break;
 				}
-		buf_printf(buf, "  %*s%.*s\n", (int)(line->task * page->width + indent), "",
+		buf_printf(buf, "  %*s%.*s\n", (int)(line->column * page->width + indent), "",
 			   (int)len, text);
 		text += len;
 		while (*text == ' ')
@@ -324,27 +427,35 @@ static void print_cell(struct buf *buf, const struct page *page, const struct li
 	} while (*text);
 }
 
-static void print_columns(struct buf *buf, struct page *page)
+static void print_column_heads(struct buf *buf, const struct page *page)
 {
 	const struct program *program = &page->repro->program;
+
+	for (u32 i = 0; i < page->nr_columns; i++) {
+		const struct task_program *task = &program->tasks[i];
+		char head[40];
+
+		if (i == program->nr_tasks)
+			snprintf(head, sizeof(head), "rcu0");
+		else if (task->kind == TASK_VCPU)
+			snprintf(head, sizeof(head), "task %u (vcpu %u)", i, task->vcpu);
+		else
+			snprintf(head, sizeof(head), "task %u (%s)", i,
+				 task_kind_names[task->kind]);
+		buf_printf(buf, "%-*s", i + 1 < page->nr_columns ? (int)page->width : 1, head);
+	}
+	buf_printf(buf, "\n");
+}
+
+static void print_columns(struct buf *buf, struct page *page)
+{
 	u32 rank = RANK_MAX, shown = 0, total, last = TASK_NONE;
 
 	while (rank && count_to_rank(page, rank) > LINES_WANTED)
 		rank--;
 	total = count_to_rank(page, rank);
 	buf_printf(buf, "\n  ");
-	for (u32 i = 0; i < program->nr_tasks; i++) {
-		const struct task_program *task = &program->tasks[i];
-		char head[40];
-
-		if (task->kind == TASK_VCPU)
-			snprintf(head, sizeof(head), "task %u (vcpu %u)", i, task->vcpu);
-		else
-			snprintf(head, sizeof(head), "task %u (%s)", i,
-				 task_kind_names[task->kind]);
-		buf_printf(buf, "%-*s", i + 1 < program->nr_tasks ? (int)page->width : 1, head);
-	}
-	buf_printf(buf, "\n");
+	print_column_heads(buf, page);
 	for (u32 i = 0; i < page->nr; i++) {
 		const struct line *line = &page->lines[i];
 
@@ -357,9 +468,9 @@ static void print_columns(struct buf *buf, struct page *page)
 		if (total > LINES_WANTED && shown >= LINES_WANTED / 3 &&
 		    shown < LINES_WANTED / 3 + total - LINES_WANTED)
 			continue;
-		if (last != TASK_NONE && last != line->task)
+		if (last != TASK_NONE && last != line->column)
 			buf_printf(buf, "\n");
-		last = line->task;
+		last = line->column;
 		print_cell(buf, page, line);
 	}
 }
@@ -373,9 +484,30 @@ static void print_where(struct buf *buf, const struct repro *repro, const struct
 	if (!verdict->site[nth])
 		return;
 	buf_printf(buf, "  %-9s ", nth ? "and" : "between");
-	if (task < program->nr_tasks)
+	if (task == TASK_RCU)
+		buf_printf(buf, "rcu0 at ");
+	else if (task < program->nr_tasks)
 		buf_printf(buf, "task %u at ", task);
 	buf_printf(buf, "%s\n", site_text(verdict->site[nth]));
+}
+
+/* The waits of a cycle, with the two places of each. */
+static void print_holds(struct buf *buf, const struct verdict *verdict)
+{
+	for (u32 i = 0; i < verdict->nr_holds; i++) {
+		const struct verdict_hold *hold = &verdict->holds[i];
+
+		buf_printf(buf, "  %-9s ", i ? "" : "cycle");
+		if (hold->task == TASK_RCU)
+			buf_printf(buf, "rcu0");
+		else
+			buf_printf(buf, "task %u", hold->task);
+		buf_printf(buf, " took %s at %s,\n  %-9s   then asked for %s at %s\n",
+			   hold->outer < LOCK_CLASS_COUNT ? lock_class_names[hold->outer] : "?",
+			   site_text(hold->taken), "",
+			   hold->inner < LOCK_CLASS_COUNT ? lock_class_names[hold->inner] : "?",
+			   site_text(hold->asked));
+	}
 }
 
 static void print_head(struct buf *buf, const struct repro *repro, const struct run_result *result)
@@ -400,6 +532,7 @@ static void print_head(struct buf *buf, const struct repro *repro, const struct 
 			buf_printf(buf, "  %-9s %s\n", "found", result->verdict.detail);
 		print_where(buf, repro, &result->verdict, 0);
 		print_where(buf, repro, &result->verdict, 1);
+		print_holds(buf, &result->verdict);
 	} else if (result->died[0]) {
 		buf_printf(buf, "  %-9s %s\n", "found", result->died);
 	}
@@ -416,6 +549,14 @@ static void print_directives(struct buf *buf, const struct repro *repro)
 	}
 }
 
+static bool rcu_ran(const struct recording *recording)
+{
+	for (u32 i = 0; i < recording->nr_steps; i++)
+		if (recording->steps[i].task == TASK_RCU)
+			return true;
+	return false;
+}
+
 bool explain(struct buf *buf, const struct repro *repro)
 {
 	static struct recording *recording;
@@ -429,7 +570,8 @@ bool explain(struct buf *buf, const struct repro *repro)
 	spec.recording = recording;
 	run_isolated(&spec, &result, false);
 	page.recording = recording;
-	page.width = (u32)max_u64(100 / repro->program.nr_tasks, 24);
+	page.nr_columns = repro->program.nr_tasks + rcu_ran(recording);
+	page.width = (u32)max_u64(100 / page.nr_columns, 24);
 	print_head(buf, repro, &result);
 	print_directives(buf, repro);
 	if (result.unmet)

@@ -131,7 +131,8 @@ struct step {
 	u64 answer; /* of the environment, asked at this point */
 	u32 ordinal, occurrence;
 	u8 kind; /* enum sched_stop_kind */
-	u8 task, op;
+	u8 task;
+	u16 op; /* of TASK_RCU: number of the callback */
 	u8 chosen; /* who goes on; TASK_NONE when nobody could */
 	bool due; /* a decision was taken here */
 	bool answered;
@@ -257,6 +258,7 @@ struct campaign_state {
 	u64 done, unfinished, violations, deaths;
 	u64 bug_reached, bug_triggered;
 	u64 sites_seen;
+	struct op_counts ops;
 	double elapsed;
 	struct oracle_stats stats;
 	struct census census;

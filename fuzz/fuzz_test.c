@@ -229,6 +229,144 @@ static void a_report_in_a_child_is_named(void **unused)
 	buf_free(&death.report);
 }
 
+/* --- callbacks and answers --- */
+
+static bool callbacks_ran(const struct recording *recording)
+{
+	for (u32 i = 0; i < recording->nr_steps; i++)
+		if (recording->steps[i].task == TASK_RCU)
+			return true;
+	return false;
+}
+
+/* Deviations of a schedule in which callbacks ran, by site: they give the very same trace. */
+static void callbacks_are_replayed_by_directives(void **unused)
+{
+	static struct program program;
+	static struct repro repro;
+	struct campaign campaign = campaign_of(BUG_none);
+	u32 replayed = 0, named = 0;
+
+	/* A zap of tables of 512 entries makes more stops than a recording holds. */
+	if (PT_INDEX_BITS != 3)
+		skip();
+	campaign.target = target_by_name("fault_vs_root_zap");
+	for (u64 nr = 0; nr < 3000 && replayed < 20; nr++) {
+		struct run_result searched, directed;
+		struct expectation expect;
+		struct run_spec spec;
+
+		campaign_spec(&campaign, nr, &program, &spec);
+		spec.recording = recordings[0];
+		run_isolated(&spec, &searched, true);
+		result_expectation(&expect, &searched);
+		memset(&repro, 0, sizeof(repro));
+		if (!callbacks_ran(recordings[0]) ||
+		    !convert_schedule(&repro, &spec, recordings[0], &expect))
+			continue;
+		repro.program = program;
+		run_spec_of(&spec, &repro);
+		spec.recording = recordings[1];
+		run_isolated(&spec, &directed, true);
+		assert_int_equal(directed.unmet, 0);
+		for (u32 i = 0; i < repro.schedule.nr_directives; i++)
+			named += repro.schedule.directives[i].task == TASK_RCU;
+		/* Thinned out lists keep the verdict only. */
+		replayed += searched.hash == directed.hash;
+	}
+	assert_int_equal(replayed, 20);
+	assert_true(named > 0);
+}
+
+/* Asks for the answer 1 at the first question of the program whose site ends like that. */
+static void answer_first(struct repro *repro, const char *question)
+{
+	struct directive *directive = &repro->schedule.directives[0];
+	struct run_result result;
+	struct run_spec spec;
+	u32 nth = 0, answers = 0;
+
+	repro->schedule.nr_directives = 0;
+	run_spec_of(&spec, repro);
+	spec.recording = recordings[0];
+	run_isolated(&spec, &result, true);
+	while (nth < recordings[0]->nr_steps &&
+	       (!recordings[0]->steps[nth].site ||
+		!strstr(site_text(recordings[0]->steps[nth].site), question)))
+		nth++;
+	if (nth == recordings[0]->nr_steps)
+		fail_msg("nobody asks %s", question);
+	*directive = (struct directive){ .task = recordings[0]->steps[nth].task,
+					 .op = recordings[0]->steps[nth].op,
+					 .place = AT_SITE,
+					 .action = DO_ANSWER,
+					 .answer = 1 };
+	snprintf(directive->site.text, sizeof(directive->site.text), "%s",
+		 site_text(recordings[0]->steps[nth].site));
+	directive->site.occurrence = recordings[0]->steps[nth].occurrence;
+	repro->schedule.nr_directives = 1;
+	run_spec_of(&spec, repro);
+	spec.recording = recordings[1];
+	run_isolated(&spec, &result, true);
+	if (result.unmet)
+		fail_msg("%s: %s", question, result.divergence);
+	for (u32 i = 0; i < recordings[1]->nr_steps; i++)
+		answers += recordings[1]->steps[i].answer == 1;
+	assert_int_equal(answers, 1);
+	assert_true(recordings[0]->hash != recordings[1]->hash);
+}
+
+static void every_kind_of_question_is_answered(void **unused)
+{
+	static const char *const questions[] = { "need_resched()", "kern_may_alloc()",
+						 "environment_answer(ANSWER_TLB)", "try_cmpxchg64(",
+						 "_trylock(" };
+	static struct repro repro;
+	struct buf text = { 0 };
+	struct text_error error;
+
+	buf_printf(&text,
+		   "repro 1\ntarget everything\ngeometry %u\nslot 0 0x10..0x12 hva 0x100\n"
+		   "map 0x100..0x102 order 0\ntask 0 vcpu 0 { touch r 0x10; touch w 0x11 }\n"
+		   "task 1 vm { zap_all }\ntask 2 notifier { oom_reap 0x100..0x102 }\n",
+		   PT_INDEX_BITS);
+	if (!repro_parse(&repro, text.data, text.size, &error))
+		fail_msg("%u:%u: %s", error.line, error.column, error.message);
+	buf_free(&text);
+	for (u32 i = 0; i < ARRAY_SIZE(questions); i++)
+		answer_first(&repro, questions[i]);
+}
+
+/* A wish that cannot be met at once is told, and a column shows what the callbacks do. */
+static void callbacks_have_a_column(void **unused)
+{
+	static struct repro repro;
+	struct buf text = { 0 }, page = { 0 };
+	struct text_error error;
+	struct run_result result;
+	struct run_spec spec;
+
+	buf_printf(&text,
+		   "repro 1\ntarget everything\ngeometry %u\nslot 0 0x10..0x12 hva 0x100\n"
+		   "map 0x100..0x102 order 0\ntask 0 vcpu 0 { touch r 0x10; touch r 0x11 }\n"
+		   "task 1 vm { zap_all }\n",
+		   PT_INDEX_BITS);
+	assert_true(repro_parse(&repro, text.data, text.size, &error));
+	assert_true(explain(&page, &repro));
+	assert_non_null(strstr(buf_text(&page), "  rcu0\n"));
+	assert_non_null(strstr(buf_text(&page), "callback for object"));
+	repro.schedule.nr_directives = 1;
+	repro.schedule.directives[0] = (struct directive){
+		.place = AT_START, .op = 1, .action = DO_SWITCH, .to = TASK_RCU
+	};
+	run_spec_of(&spec, &repro);
+	run_isolated(&spec, &result, true);
+	assert_int_equal(result.unmet, 1);
+	assert_non_null(strstr(result.divergence, "rcu0 has nothing to run"));
+	buf_free(&text);
+	buf_free(&page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +377,9 @@ int main(void)
 		cmocka_unit_test(an_explanation_fits_on_a_page),
 		cmocka_unit_test(a_death_in_a_child_is_named),
 		cmocka_unit_test(a_report_in_a_child_is_named),
+		cmocka_unit_test(callbacks_are_replayed_by_directives),
+		cmocka_unit_test(every_kind_of_question_is_answered),
+		cmocka_unit_test(callbacks_have_a_column),
 		/* In this process, and so the last: see child_start(). */
 		cmocka_unit_test(equal_seeds_give_equal_schedules),
 		cmocka_unit_test(recording_changes_nothing),

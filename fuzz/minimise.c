@@ -152,6 +152,12 @@ static bool keep_or_search(void)
 
 /* --- tasks and ops --- */
 
+/* Whether @task has its number by its place behind @removed; that of rcu0 is fixed. */
+static bool above(u32 task, u32 removed)
+{
+	return task > removed && task != TASK_RCU;
+}
+
 static void filter_directives(struct schedule *schedule, u32 task, s64 op)
 {
 	u32 nr = 0;
@@ -163,9 +169,9 @@ static void filter_directives(struct schedule *schedule, u32 task, s64 op)
 			if (directive.task == task ||
 			    (directive.action != DO_ANSWER && directive.to == task))
 				continue;
-			directive.task -= directive.task > task;
+			directive.task -= above(directive.task, task);
 			if (directive.action != DO_ANSWER)
-				directive.to -= directive.to > task;
+				directive.to -= above(directive.to, task);
 		} else if (directive.task == task) {
 			if (directive.op == op)
 				continue;
@@ -225,6 +231,24 @@ static bool drop_ops(void)
 	return changed;
 }
 
+/* The slots get the numbers of their places, and what names them follows. */
+static void renumber_slots(struct program *program)
+{
+	struct world *world = &program->world;
+	u32 absent = 0;
+	u8 to[SLOTS_MAX] = { 0 };
+
+	for (u32 i = 0; i < world->nr_slots; i++) {
+		to[world->slots[i].id] = (u8)i;
+		absent |= (world->absent >> world->slots[i].id & 1) << i;
+		world->slots[i].id = i;
+	}
+	world->absent = absent;
+	for (u32 i = 0; i < program->nr_tasks; i++)
+		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
+			program->tasks[i].ops[j].slot = to[program->tasks[i].ops[j].slot];
+}
+
 /* vCPUs are numbered in the order of their tasks, memslots in their own. */
 static bool renumber(void)
 {
@@ -234,8 +258,7 @@ static bool renumber(void)
 	for (u32 i = 0; i < program->nr_tasks; i++)
 		if (program->tasks[i].kind == TASK_VCPU)
 			program->tasks[i].vcpu = next++;
-	for (u32 i = 0; i < program->world.nr_slots; i++)
-		program->world.slots[i].id = i;
+	renumber_slots(program);
 	return memcmp(&mini.trial.program, &mini.best.program, sizeof(mini.best.program)) &&
 	       keep_if_fails();
 }
@@ -251,6 +274,7 @@ static bool drop_world_lines(void)
 		struct world *world = &propose()->program.world;
 
 		world->nr_slots--;
+		world->absent &= ~(1u << world->slots[i].id);
 		memmove(&world->slots[i], &world->slots[i + 1],
 			(world->nr_slots - i) * sizeof(world->slots[0]));
 		memset(&world->slots[world->nr_slots], 0, sizeof(world->slots[0]));
@@ -278,13 +302,55 @@ static bool set_number(u64 *best, u64 *trial, u64 value)
 
 #define TRY_FIELD(field, value) (propose(), set_number(&mini.best.field, &mini.trial.field, value))
 
+/* Nobody subscribes but the MMU; slots are there, and in the first address space. */
+static bool default_slots(void)
+{
+	bool changed = false;
+
+	for (u32 i = 0; i < 8 * sizeof(u32); i++) {
+		if (!(mini.best.program.world.subscribers >> i & 1))
+			continue;
+		propose()->program.world.subscribers &= ~(1u << i);
+		changed |= keep_if_fails();
+	}
+	for (u32 i = 0; i < mini.best.program.world.nr_slots; i++) {
+		const struct subject_slot *slot = &mini.best.program.world.slots[i];
+
+		if (mini.best.program.world.absent >> slot->id & 1) {
+			propose()->program.world.absent &= ~(1u << slot->id);
+			changed |= keep_if_fails();
+		}
+		if (slot->as_id) {
+			propose()->program.world.slots[i].as_id = 0;
+			changed |= keep_if_fails();
+		}
+	}
+	return changed;
+}
+
+/* Knobs have their default value, one by one; what upstream has is as good. */
+static bool default_variant(void)
+{
+	bool changed = false;
+
+	for (u32 knob = 0; knob < KNOB_COUNT; knob++) {
+		u8 value = mini.best.program.world.variant.knob[knob];
+
+		if (value == variant_default.knob[knob] || value == variant_upstream.knob[knob])
+			continue;
+		propose()->program.world.variant.knob[knob] = variant_default.knob[knob];
+		changed |= keep_if_fails();
+	}
+	return changed;
+}
+
 static bool default_world(void)
 {
 	bool changed = false;
 	struct world *world;
 
 	changed |= TRY_FIELD(program.world.seq, 0);
-	changed |= TRY_FIELD(program.world.points_max, WORLD_POINTS_MAX_DEFAULT);
+	changed |= TRY_FIELD(program.world.points_max, world_points_default(PT_INDEX_BITS));
 	world = &propose()->program.world;
 	world->levels = WORLD_LEVELS_DEFAULT;
 	if (mini.best.program.world.levels != world->levels)
@@ -323,7 +389,7 @@ static bool shrink_ranges(void)
 			struct op *best = &mini.best.program.tasks[task].ops[op];
 			struct op *trial = &mini.trial.program.tasks[task].ops[op];
 
-			if (op_rows[best->id].args != OP_ARGS_HVA_RANGE)
+			if (!op_form(best)->range)
 				continue;
 			changed |= shrink_end(&best->end, &trial->end, best->start);
 			if (best->end - best->start < 2)
@@ -347,9 +413,7 @@ static bool simplify_accesses(void)
 
 	for (u32 task = 0; task < mini.best.program.nr_tasks; task++) {
 		for (u32 op = 0; op < mini.best.program.tasks[task].nr_ops; op++) {
-			if (mini.best.program.tasks[task].ops[op].access == ACCESS_READ ||
-			    op_rows[mini.best.program.tasks[task].ops[op].id].args !=
-				    OP_ARGS_ACCESS_GFN)
+			if (mini.best.program.tasks[task].ops[op].access == ACCESS_READ)
 				continue;
 			propose()->program.tasks[task].ops[op].access = ACCESS_READ;
 			changed |= keep_if_fails();
@@ -506,6 +570,8 @@ static void to_fixed_point(void)
 		changed |= drop_pairs();
 		changed |= drop_world_lines();
 		changed |= default_world();
+		changed |= default_slots();
+		changed |= default_variant();
 		changed |= shrink_ranges();
 		changed |= simplify_accesses();
 		changed |= renumber();

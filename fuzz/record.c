@@ -12,7 +12,7 @@
 
 /* Passes of each site in the current op of each task. */
 struct passes {
-	u64 stamp; /* serial number of the recording and op that count belongs to */
+	u64 stamp; /* serial number of the recording and op (of rcu0: callback) that count belongs to */
 	u32 count;
 };
 
@@ -48,7 +48,7 @@ static u32 count_pass(const struct sched_stop *stop)
 {
 	struct passes *passes =
 		&record.passes[stop->task * record.nr_sites + site_number(stop->site)];
-	u64 stamp = record.serial * (OPS_MAX + 1) + stop->op;
+	u64 stamp = record.serial * CALLBACKS_MAX + stop->op % CALLBACKS_MAX;
 
 	if (passes->stamp != stamp)
 		*passes = (struct passes){ .stamp = stamp };
@@ -95,7 +95,7 @@ void record_stop(void *ctx, const struct sched_stop *stop)
 		.ordinal = (u32)stop->ordinal,
 		.kind = (u8)stop->kind,
 		.task = (u8)stop->task,
-		.op = (u8)stop->op,
+		.op = (u16)stop->op,
 		.chosen = stop->due ? (u8)TASK_NONE : (u8)stop->task,
 		.due = stop->due,
 	};
@@ -129,6 +129,9 @@ void record_answer(u64 answer)
 	struct recording *to = record.to;
 	u32 nth = to->nr_steps;
 
+	/* The default is what those are told, too, who are not asked. */
+	if (!answer)
+		return;
 	to->hash = hash_u64(to->hash, answer);
 	/* The point was passed by this task, maybe some switches ago. */
 	while (nth--) {
@@ -169,6 +172,9 @@ void step_print(struct buf *buf, const struct step *step)
 {
 	if (step->kind == SCHED_AT_BEGIN)
 		buf_printf(buf, "begin");
+	else if (step->task == TASK_RCU)
+		buf_printf(buf, "rcu0 callback %u ~%u %s", step->op + 1, step->ordinal,
+			   kind_names[step->kind]);
 	else
 		buf_printf(buf, "task %u op %u ~%u %s", step->task, step->op + 1, step->ordinal,
 			   kind_names[step->kind]);
@@ -180,8 +186,10 @@ void step_print(struct buf *buf, const struct step *step)
 		buf_printf(buf, " value %#llx", (unsigned long long)step->value);
 	if (step->answered)
 		buf_printf(buf, " answer %llu", (unsigned long long)step->answer);
-	if (step->chosen != step->task && step->chosen != TASK_NONE)
-		buf_printf(buf, " -> task %u", step->chosen);
+	if (step->chosen == step->task || step->chosen == TASK_NONE)
+		return;
+	buf_printf(buf, step->chosen == TASK_RCU ? " -> " : " -> task ");
+	task_print(buf, step->chosen);
 }
 
 static void recorded_event_print(struct buf *buf, const struct recorded_event *event)

@@ -13,6 +13,7 @@ static struct {
 	const struct strategy *strategy;
 	u64 strategy_end; /* points of the schedule at which the strategy is asked again */
 	bool directed;
+	bool watched; /* directed or recorded: what the search does without */
 	u64 state_hash;
 	void (*on_violation)(void);
 } run;
@@ -54,24 +55,34 @@ static u32 next_directed(const struct sched_stop *stop)
 	return to;
 }
 
-static u32 driver_next(void *ctx, const struct sched_stop *stop)
+static u32 next_by_strategy(const struct sched_stop *stop)
 {
 	u64 grant = 0;
-	u32 to;
+	u32 to = run.strategy->next(stop, &grant);
 
-	if (run.directed) {
-		to = next_directed(stop);
-	} else {
-		to = run.strategy->next(stop, &grant);
-		if (grant)
-			sched_grant(grant);
-	}
+	if (grant)
+		sched_grant(grant);
+	return to;
+}
+
+static __noinline u32 next_watched(const struct sched_stop *stop)
+{
+	u32 to = run.directed ? next_directed(stop) : next_by_strategy(stop);
+
+	/* A directive may answer what the strategy would not be asked about. */
+	if (run.directed && stop->kind == SCHED_AT_BEGIN)
+		sched_ask_about(~0u);
 	if (run.spec->recording)
 		record_choice(to);
 	return to;
 }
 
-static u64 driver_value(void *ctx, const struct sched_stop *stop, u64 bound)
+static u32 driver_next(void *ctx, const struct sched_stop *stop)
+{
+	return unlikely(run.watched) ? next_watched(stop) : next_by_strategy(stop);
+}
+
+static __noinline u64 value_watched(const struct sched_stop *stop, u64 bound)
 {
 	u64 answer = run.strategy->value(stop, bound);
 
@@ -80,6 +91,13 @@ static u64 driver_value(void *ctx, const struct sched_stop *stop, u64 bound)
 	if (run.spec->recording)
 		record_answer(answer);
 	return answer;
+}
+
+static u64 driver_value(void *ctx, const struct sched_stop *stop, u64 bound)
+{
+	if (unlikely(run.watched))
+		return value_watched(stop, bound);
+	return run.strategy->value(stop, bound);
 }
 
 static void take_state_hash(void)
@@ -123,6 +141,7 @@ static void set_up(const struct run_spec *spec, struct sched_driver *driver)
 	run.strategy_end = 0;
 	run.state_hash = 0;
 	run.directed = spec->has_first || spec->nr_directives;
+	run.watched = run.directed || spec->recording;
 	bug_state.armed = spec->bug;
 	oracle_reset(&config);
 	oracle_on_violation(run.on_violation ? run.on_violation : abandon);

@@ -15,7 +15,7 @@ static void measure(const struct bench_row *row, bool json)
 	cJSON *object;
 
 	if (!json) {
-		printf("%-10s %14.1f %-12s %s (%s)\n", row->name, value, row->unit, row->what,
+		printf("%-14s %14.1f %-12s %s (%s)\n", row->name, value, row->unit, row->what,
 		       CONFIG_NAME);
 		fflush(stdout);
 		return;

@@ -75,15 +75,15 @@ static void list_strategies(bool json)
 
 static void list_ops(bool json)
 {
-	static const char *const args[] = { [OP_ARGS_ACCESS_GFN] = "r|w|x GFN",
-					    [OP_ARGS_HVA_RANGE] = "HVA..HVA",
-					    [OP_ARGS_HVA] = "HVA" };
+	static const char *const needs[] = { "nobody", "process", "vm", "process and vm" };
 
 	for (u32 i = 0; i < OP_COUNT; i++) {
-		const char *fields[] = { "task", task_kind_names[op_rows[i].kind], "arguments",
-					 args[op_rows[i].args] };
+		const struct op_row *row = &op_rows[i];
+		const char *fields[] = { "task",      task_kind_names[row->kind],
+					 "arguments", op_forms[row->args].words,
+					 "needs",     needs[row->needs] };
 
-		print_row(json, op_rows[i].name, op_rows[i].what, fields, 2);
+		print_row(json, row->name, row->what, fields, 3);
 	}
 }
 

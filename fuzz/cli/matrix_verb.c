@@ -86,25 +86,32 @@ static int matrix(const struct options *options)
 	return failed ? EXIT_DIFFERENT : EXIT_EXPECTED;
 }
 
+#define ARMED	 "only with a bug armed"
+#define NO_POINT "says where a section began, and is no point"
+#define VOLATILE "W comes with D, and nothing takes one without the other"
+
 /* What a run without bugs cannot reach yet, and why. */
 static const struct absent {
 	const char *kind, *name, *why;
 } absent[] = {
-	{ "retry", "slot", "memslots are fixed" },
-	{ "retry", "root", "the root is never invalidated" },
-	{ "retry", "other", "no asynchronous page faults, no hardware poison" },
 	{ "gave_up", "unset_range", "begin and the first range share one lock section" },
-	{ "gave_up", "obsolete_root", "the root is never invalidated" },
-	{ "gave_up", "frozen", "no table is ever taken away" },
-	{ "gave_up", "no_table", "no table is ever taken away" },
-	{ "site", "gup_reuse:WRITE_ONCE(*ptep)",
-	  "sharers leave only by the op that reuses the page" },
-	{ "site", "step_leaf:assist(ptep)",
-	  "entries are made with A and D set, nobody clears them" },
+	{ "gave_up", "frozen", "only invalid roots lose tables, and no fault walks one" },
+	{ "gave_up", "no_table", "only invalid roots lose tables, and no fault walks one" },
 	{ "site", "step_down:assist(ptep)", "entries are made with A set, nobody clears it" },
-	{ "site", "tdp_mmu_iter_set_spte:xchg(iter->sptep)", "no entry changes without mmu_lock" },
-	{ "site", "tdp_mmu_iter_cond_resched:cond_resched_rwlock_read(&kvm->mmu_lock)",
-	  "no walk yields under the read lock" },
+	{ "site", "tdp_mmu_iter_set_spte:xchg(iter->sptep)", VOLATILE },
+	{ "site", "freeze_exclusive:xchg(sptep)", VOLATILE },
+	{ "site", "freeze_shared:await_change(sptep)", "no two tasks take one table away" },
+	{ "site", "kvm_mmu_notifier_invalidate_range_start:mutex_lock(&kvm->slots_lock)", ARMED },
+	{ "site", "kvm_mmu_notifier_invalidate_range_start:mutex_unlock(&kvm->slots_lock)", ARMED },
+	{ "site", "handle_slot:write_unlock(&kvm->mmu_lock)", ARMED },
+	{ "site", "kvm_arch_vcpu_pre_fault_memory:mutex_lock(&vcpu->kvm->slots_lock)", ARMED },
+	{ "site", "kvm_arch_vcpu_pre_fault_memory:mutex_unlock(&vcpu->kvm->slots_lock)", ARMED },
+	{ "site", "kvm_tdp_mmu_page_fault:kern_may_alloc()", ARMED },
+	{ "site", "kvm_mmu_unload:spin_lock(&kvm->tdp_mmu_pages_lock)", ARMED },
+	{ "site", "kvm_mmu_unload:spin_unlock(&kvm->tdp_mmu_pages_lock)", ARMED },
+	{ "site", "tdp_mmu_set_spte_atomic:WRITE_ONCE(*iter->sptep)", ARMED },
+	{ "site", "host_notify_start:lock_section_enter(LOCK_mn_active)", NO_POINT },
+	{ "site", "host_reclaim:lock_section_enter(LOCK_fs_reclaim)", NO_POINT },
 	{ "site", "program_pass_points:READ_ONCE(words[i%8])", "the benchmark's own" },
 };
 
@@ -145,8 +152,20 @@ static u32 print_reached(const struct options *options, const char *kind, const 
 /* Events that a run without bugs never has. */
 static bool only_with_bugs(u32 id)
 {
-	return id == EVENT_warned || id == EVENT_dead_access || id == EVENT_slept_in_atomic ||
-	       id == EVENT_task_stuck || id == EVENT_deadlocked || id == EVENT_op_left_holding;
+	switch (id) {
+	case EVENT_warned:
+	case EVENT_dead_access:
+	case EVENT_slept_in_atomic:
+	case EVENT_slept_in_nonblock:
+	case EVENT_task_stuck:
+	case EVENT_deadlocked:
+	case EVENT_op_left_holding:
+	case EVENT_rcuwait_taken:
+	case EVENT_yield_overdue:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static const char *const retry_reason_names[RETRY_REASON_COUNT] = {
@@ -158,8 +177,24 @@ static const char *const retry_reason_names[RETRY_REASON_COUNT] = {
 	[RETRY_FROZEN] = "frozen",
 	[RETRY_LOST_TABLE] = "lost_table",
 	[RETRY_LOST_LEAF] = "lost_leaf",
+	[RETRY_SLOT_INVALID] = "slot_invalid",
 	[RETRY_NO_TABLE] = "no_table",
+	[RETRY_MMIO_GONE] = "mmio_gone",
 };
+
+/* Ops that did their work, and those that found the process or the VM gone. */
+static u32 print_ops(const struct options *options, const struct campaign_state *state)
+{
+	u32 missing = 0;
+
+	for (u32 i = 0; i < OP_COUNT; i++)
+		missing += print_reached(options, "op", op_rows[i].name, state->ops.done[i]);
+	for (u32 i = 0; i < OP_COUNT; i++)
+		if (op_rows[i].needs)
+			missing += print_reached(options, "skipped", op_rows[i].name,
+						 state->ops.skipped[i]);
+	return missing;
+}
 
 static u32 print_counters(const struct options *options, const struct campaign_state *state)
 {
@@ -178,6 +213,7 @@ static u32 print_counters(const struct options *options, const struct campaign_s
 		if (!only_with_bugs(i))
 			missing += print_reached(options, "event", event_rows[i].name,
 						 census->events[i]);
+	missing += print_ops(options, state);
 	return missing + print_reached(options, "flush", "stale_then_flushed",
 				       state->stats.stale_then_flushed);
 }
@@ -197,32 +233,59 @@ static void print_unseen_sites(const struct options *options, const struct campa
 			print_unseen_site(site_text(site_nth(i)));
 }
 
-static int reachability(const struct options *options)
+static void add_counts(u64 *to, const u64 *from, u32 nr)
+{
+	for (u32 i = 0; i < nr; i++)
+		to[i] += from[i];
+}
+
+/* What one target reaches need not be reached by another: counters are judged together. */
+static void add_state(struct campaign_state *total, const struct campaign_state *state)
+{
+	add_counts(total->census.probes, state->census.probes, BUG_COUNT);
+	add_counts(total->census.events, state->census.events, EVENT_COUNT);
+	add_counts(total->census.retries, state->census.retries, RETRY_REASON_COUNT);
+	add_counts(total->stats.retries, state->stats.retries, RETRY_CLASS_COUNT);
+	add_counts(total->ops.done, state->ops.done, OP_COUNT);
+	add_counts(total->ops.skipped, state->ops.skipped, OP_COUNT);
+	total->stats.stale_then_flushed += state->stats.stale_then_flushed;
+	for (u32 i = 0; i < sizeof(total->site_seen); i++)
+		total->site_seen[i] |= state->site_seen[i];
+}
+
+static void census_target(const struct options *options, const struct target *target,
+			  struct campaign_state *total)
 {
 	struct campaign_state *state = campaign_state_alloc();
-	u32 missing = 0;
+	struct campaign campaign = {
+		.target = target,
+		.variant = options->variant,
+		.seed = options->seed,
+		.census = true,
+		.schedules = options->schedules ? options->schedules : REACHABILITY_SCHEDULES,
+	};
+
+	campaign_run(&campaign, state, NULL, NULL);
+	if (!options->json)
+		printf("%s, %llu schedules, %llu violations\n", target->name,
+		       (unsigned long long)state->done, (unsigned long long)state->violations);
+	fflush(stdout);
+	add_state(total, state);
+}
+
+static int reachability(const struct options *options)
+{
+	struct campaign_state *total = campaign_state_alloc();
+	u32 missing;
 
 	for (u32 i = 0; i < targets_count() && !campaign_interrupted(); i++) {
-		struct campaign campaign = {
-			.target = options->target ? options->target : target_nth(i),
-			.variant = options->variant,
-			.seed = options->seed,
-			.census = true,
-			.schedules =
-				options->schedules ? options->schedules : REACHABILITY_SCHEDULES,
-		};
+		const struct target *target = target_nth(i);
 
-		if (campaign.target->bug)
-			continue;
-		campaign_run(&campaign, state, NULL, NULL);
-		if (!options->json)
-			printf("%s, %llu schedules:\n", campaign.target->name,
-			       (unsigned long long)state->done);
-		missing += print_counters(options, state);
-		print_unseen_sites(options, state);
-		if (options->target)
-			break;
+		if (options->target ? options->target == target : !target->bug)
+			census_target(options, target, total);
 	}
+	missing = print_counters(options, total);
+	print_unseen_sites(options, total);
 	if (!options->json)
 		printf("%u counters below %u\n", missing, REACHABILITY_LEAST);
 	if (campaign_interrupted())

@@ -167,6 +167,17 @@ static void set_knob(struct mmu_variant *variant, const char *pair, const char *
 	unknown_name("variant", pair, variant_name, KNOB_VALUE_COUNT + 2);
 }
 
+/* Values that were never in one kernel are refused by name. */
+static void refuse_conflict(const struct mmu_variant *variant)
+{
+	u32 one, other;
+	const char *why = variant_conflict(variant, &one, &other);
+
+	if (why)
+		usage_error("variant: %s excludes %s: %s", variant_name(one), variant_name(other),
+			    why);
+}
+
 struct mmu_variant variant_or_exit(const char *text)
 {
 	struct mmu_variant variant = variant_default;
@@ -184,5 +195,6 @@ struct mmu_variant variant_or_exit(const char *text)
 		text += len;
 		text += *text == ',';
 	}
+	refuse_conflict(&variant);
 	return variant;
 }

@@ -105,6 +105,16 @@ static u64 seed_of_schedule(const struct campaign *campaign, u64 nr)
 	return spec.seed;
 }
 
+/* Ops that found the process or the VM gone. */
+static u64 nr_skipped(const struct campaign_state *state)
+{
+	u64 nr = 0;
+
+	for (u32 i = 0; i < OP_COUNT; i++)
+		nr += state->ops.skipped[i];
+	return nr;
+}
+
 static void print_json(const struct campaign *campaign, const struct campaign_state *state)
 {
 	const struct finding *first = first_finding(state);
@@ -143,6 +153,7 @@ static void print_json(const struct campaign *campaign, const struct campaign_st
 		cJSON_AddNullToObject(object, "first");
 	}
 	json_u64(object, "seed", campaign->seed);
+	json_number(object, "ops_skipped", (double)nr_skipped(state));
 	json_end(object);
 }
 
@@ -155,6 +166,9 @@ static void print_text(const struct campaign *campaign, const struct campaign_st
 	       (unsigned long long)state->sites_seen);
 	if (state->unfinished)
 		printf("  %llu schedules were unfinished\n", (unsigned long long)state->unfinished);
+	if (nr_skipped(state))
+		printf("  %llu ops were skipped: process or VM had gone\n",
+		       (unsigned long long)nr_skipped(state));
 	for (u32 i = 0; i < state->nr_findings; i++) {
 		const struct finding *finding = &state->findings[i];
 		struct buf buf = { 0 };

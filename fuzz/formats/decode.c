@@ -9,7 +9,7 @@ static const struct target formats_target = {
 	.name = "decode",
 	.what = "any op",
 	.op_weights = {
-#define OP(name, args, kind, what) [OP_##name] = 1,
+#define OP(name, args, kind, needs, what) [OP_##name] = 1,
 #include "workload/ops.def"
 #undef OP
 	},
@@ -18,6 +18,10 @@ static const struct target formats_target = {
 	.ops_min = 1,
 	.ops_max = 4,
 	.vcpus_max = 4,
+	.vms_max = 4,
+	.as_max = 2,
+	.has_absent = true,
+	.has_subscribers = true,
 	.slots_max = 3,
 	.pages_min = 1,
 	.pages_max = 8,

@@ -41,8 +41,14 @@ static bool by_site(const struct directive *directive)
 	return directive->place == AT_SITE && directive->site.text[0];
 }
 
+/*
+ * Whether the task ends with the op. rcu0 ends whenever nothing more is queued, and is started again: that
+ * is what the end of a callback means; what comes before another one is the start of that.
+ */
 static bool last_op(const struct run_spec *spec, const struct directive *directive)
 {
+	if (directive->task == TASK_RCU)
+		return true;
 	return directive->task < spec->program->nr_tasks &&
 	       directive->op + 1u >= spec->program->tasks[directive->task].nr_ops;
 }
@@ -96,14 +102,18 @@ void directives_begin(const struct run_spec *spec)
 /* Says where @task stands, as far as it explains why it does not go on. */
 static void print_standing(struct buf *buf, u32 task)
 {
-	if (task >= state.spec->program->nr_tasks)
-		buf_printf(buf, "there is no task %u", task);
-	else if (!(sched.live & BIT_ULL(task)))
-		buf_printf(buf, "task %u has ended", task);
-	else if (!(sched.runnable & BIT_ULL(task)) || (sched.awaiting & BIT_ULL(task)))
-		buf_printf(buf, "task %u is blocked on %s", task, site_text(sched_site_of(task)));
+	if (task == TASK_RCU)
+		buf_printf(buf, "rcu0");
 	else
-		buf_printf(buf, "task %u stands at %s", task, site_text(sched_site_of(task)));
+		buf_printf(buf, "task %u", task);
+	if (task != TASK_RCU && task >= state.spec->program->nr_tasks)
+		buf_printf(buf, " does not exist");
+	else if (!(sched.live & BIT_ULL(task)))
+		buf_printf(buf, task == TASK_RCU ? " has nothing to run" : " has ended");
+	else if (!(sched.runnable & BIT_ULL(task)) || (sched.awaiting & BIT_ULL(task)))
+		buf_printf(buf, " is blocked on %s", site_text(sched_site_of(task)));
+	else
+		buf_printf(buf, " stands at %s", site_text(sched_site_of(task)));
 }
 
 /* @directive was reached but @task, which it names, cannot run. */

@@ -4,13 +4,13 @@
  * nothing. p and the readiness of the environment to say yes differ from schedule to schedule,
  * because no one value is good for all bugs.
  */
-#include "base/prng.h"
 #include "fuzz/strategy/strategy.h"
 
 static struct {
 	struct prng prng;
 	u32 shift; /* p = 1 / (1 << shift) */
-	u32 yes; /* of 8 answers, how many are not the default */
+	u32 yes; /* of 8 wishes for the CPU, how many are granted */
+	struct rare_answers rare;
 } walk;
 
 void strategy_walk_begin(u64 seed)
@@ -20,6 +20,7 @@ void strategy_walk_begin(u64 seed)
 	walk.prng = prng_seeded(seed);
 	walk.shift = 3 + prng_below(&walk.prng, 6);
 	walk.yes = yes_of_8[prng_below(&walk.prng, ARRAY_SIZE(yes_of_8))];
+	rare_answers_draw(&walk.rare, seed);
 }
 
 /*
@@ -37,11 +38,20 @@ static u64 draw_grant(void)
 	return 1 + ((log2 * 45426 /* ln 2 */ >> 16) << walk.shift >> 16);
 }
 
-/* A random member of @set: the first one at or after a random place below its highest. */
+/*
+ * A random member of @set: the first one at or after a random place below its highest. The task of RCU
+ * callbacks stands far behind the others, and is drawn as often as one of them.
+ */
 static u32 random_member(u64 set)
 {
-	u32 places = 64 - (u32)__builtin_clzll(set);
+	u32 places;
 
+	if (set & BIT_ULL(TASK_RCU)) {
+		if (!prng_below(&walk.prng, (u32)__builtin_popcountll(set)))
+			return TASK_RCU;
+		set &= ~BIT_ULL(TASK_RCU);
+	}
+	places = 64 - (u32)__builtin_clzll(set);
 	return (u32)__builtin_ctzll(set & (~0ull << prng_below(&walk.prng, places)));
 }
 
@@ -52,12 +62,17 @@ u32 strategy_walk_next(const struct sched_stop *stop, u64 *grant)
 	if (stop->task != TASK_NONE && stop->kind != SCHED_AT_BLOCK &&
 	    stop->runnable != BIT_ULL(stop->task))
 		others &= ~BIT_ULL(stop->task);
+	if (stop->kind == SCHED_AT_BEGIN)
+		sched_ask_about(rare_answers_kinds(&walk.rare) |
+				(walk.yes ? 1u << ANSWER_RESCHED : 0));
 	*grant = draw_grant();
 	return random_member(others);
 }
 
 u64 strategy_walk_value(const struct sched_stop *stop, u64 bound)
 {
+	if (stop->answer != ANSWER_RESCHED)
+		return rare_answer(&walk.rare, stop->answer, bound);
 	if (!walk.yes || prng_below(&walk.prng, 8) >= walk.yes)
 		return 0;
 	return bound > 1 ? 1 + prng_below(&walk.prng, (u32)(bound - 1)) : 0;

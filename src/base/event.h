@@ -28,7 +28,8 @@ enum lock_class {
 	LOCK_CLASS_COUNT
 };
 
-enum lock_mode { LOCK_EXCLUSIVE, LOCK_SHARED };
+/* LOCK_WAITED: not taken, but waited for until all holders have gone (synchronize_srcu, rcuwait). */
+enum lock_mode { LOCK_EXCLUSIVE, LOCK_SHARED, LOCK_WAITED };
 
 /* How a page-table entry was written: by software, or by a hardware assist. */
 enum pte_write { PTE_PLAIN, PTE_XCHG, PTE_CMPXCHG, PTE_ASSIST };
@@ -42,6 +43,17 @@ extern struct event_context {
 	u64 clock; /* events since the schedule began */
 	u64 interest; /* BIT(enum event_id) of the events that somebody reads */
 	u64 lock_interest; /* BIT(enum lock_class): of lock events, those that somebody reads */
+	/* While lock_nested is told: where the outer lock was taken. */
+	const struct sched_site *outer_site;
+	/* [inner]: BIT(outer) of the pairs of lock classes that lock_nested was told of before. */
+	u64 nested_told[LOCK_CLASS_COUNT];
+	/*
+	 * [task]: table entries that software has touched since it last offered to give way, and how
+	 * many it may before yield_overdue is told. Counted by the accessors of machine/pte.h,
+	 * compared and set back by need_resched(), bounded by whoever judges walks.
+	 */
+	u32 touched[TASKS_MAX];
+	u32 touched_max[TASKS_MAX];
 } event_context;
 #define TASK_NONE 255u
 

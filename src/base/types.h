@@ -42,12 +42,27 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_COUNT };
 #define PT_INDEX(page, level) (((page) >> (PT_INDEX_BITS * ((level) - 1))) & (PT_ENTRIES - 1))
 
 /* Limits of a world and a program. Every one is checked by the decoder and the parser. */
-#define TASKS_MAX      16
+#define TASKS_MAX      16 /* of which the last one, TASK_RCU, runs RCU callbacks */
 #define OPS_MAX	       16 /* a task */
 #define VCPUS_MAX      8
 #define SLOTS_MAX      8
 #define MAPS_MAX       16
 #define DIRECTIVES_MAX 64
+#define AS_MAX	       2 /* address spaces of a guest: as_id 0, and 1 for system management mode */
+
+/* The task that runs RCU callbacks, and how many tasks a program may have beside it. */
+#define TASK_RCU	  (TASKS_MAX - 1)
+#define PROGRAM_TASKS_MAX (TASKS_MAX - 1)
+
+/* What the environment is asked, each with a default answer of 0; see kern/task.h. */
+enum answer_kind {
+	ANSWER_RESCHED, /* somebody wants the CPU */
+	ANSWER_ALLOC, /* the allocation fails */
+	ANSWER_CMPXCHG, /* the exchange of a table entry fails although nobody interfered */
+	ANSWER_TLB, /* what the vCPU has cached for this page is evicted: 1 leaf entries, 2 all */
+	ANSWER_TRYLOCK, /* the lock is said to be taken although it is free */
+	ANSWER_KIND_COUNT
+};
 
 #define BIT_ULL(n)			(1ull << (n))
 #define ARRAY_SIZE(a)			(sizeof(a) / sizeof((a)[0]))
@@ -55,7 +70,10 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_COUNT };
 #define likely(x)			__builtin_expect(!!(x), 1)
 #define unlikely(x)			__builtin_expect(!!(x), 0)
 #define __printf(fmt, args)		__attribute__((format(printf, fmt, args)))
-#define __cold				__attribute__((cold, noinline))
+/* __noinline: keeps a long part out of a hot caller, which would save registers for it each time. */
+#define __cold	   __attribute__((cold, noinline))
+#define __inlined  __attribute__((always_inline)) inline
+#define __noinline __attribute__((noinline))
 
 static inline u64 min_u64(u64 a, u64 b)
 {

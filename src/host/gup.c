@@ -10,6 +10,7 @@ enum gup_step { GUP_STEP_OK, GUP_STEP_AGAIN, GUP_STEP_FAULT };
 struct gup {
 	hva_t hva;
 	bool write;
+	bool may_write; /* the VMA is writable; known in the slow path */
 	pfn_t pfn;
 	bool writable;
 };
@@ -24,7 +25,8 @@ static void gup_take(struct gup *gup, u64 pte)
 {
 	gup->pfn = host_pte_pfn(pte);
 	gup->writable = host_pte_writable(pte);
-	frame_get(gup->pfn);
+	if (!bug(gup_reference_after_unlock))
+		frame_get(gup->pfn);
 }
 
 /* Return: false when the PTE does not do as it stands. Mirrors get_user_pages_fast_only. */
@@ -33,29 +35,46 @@ static bool gup_fast(struct gup *gup)
 	/* Races with the creation of the table; the slow path waits for that. */
 	struct host_table *table = host_table_lockless(gup->hva);
 	bool allowed;
-	u64 *ptep, pte;
+	u64 *ptep, pte = 0;
 
 	if (!table)
 		return false;
 	ptep = host_ptep(table, gup->hva);
+	if (bug(gup_without_recheck))
+		pte = READ_ONCE(*ptep);
 	spin_lock(&table->ptl);
-	pte = READ_ONCE(*ptep);
+	/* What was read before the lock may be a page that was freed meanwhile. */
+	if (!pte)
+		pte = READ_ONCE(*ptep);
 	allowed = pte_allows(pte, gup->write);
 	if (allowed)
 		gup_take(gup, pte);
 	spin_unlock(&table->ptl);
+	if (bug_if(gup_reference_after_unlock, allowed))
+		frame_get(gup->pfn);
 	return allowed;
 }
 
 /* An anonymous page for an empty PTE: an upgrade. Context: PTL. Mirrors do_anonymous_page. */
 static u64 gup_map_new(struct gup *gup, u64 *ptep)
 {
-	u64 bits = HOST_PTE_PRESENT | HOST_PTE_WRITE | HOST_PTE_YOUNG, pte;
+	u64 bits = HOST_PTE_PRESENT | HOST_PTE_YOUNG, pte;
 
+	if (gup->may_write)
+		bits |= HOST_PTE_WRITE;
 	if (gup->write)
 		bits |= HOST_PTE_DIRTY;
 	pte = host_mk_pte(frame_alloc(FRAME_HOST_PAGE), bits);
 	host_pte_write(gup->hva, ptep, 0, pte);
+	return pte;
+}
+
+/* The page of a swap entry is mapped again as it was: an upgrade. Mirrors do_swap_page. */
+static u64 gup_swap_in(struct gup *gup, u64 *ptep, u64 entry)
+{
+	u64 pte = host_mapped_again(entry, host_pte_pfn(entry)) | HOST_PTE_YOUNG;
+
+	host_pte_write(gup->hva, ptep, entry, pte);
 	return pte;
 }
 
@@ -75,22 +94,32 @@ static u64 gup_reuse(struct gup *gup, u64 *ptep, u64 pte)
  */
 static void gup_copy(struct gup *gup, struct host_table *table, u64 pte)
 {
+	const struct mmu_notifier_range range = host_range(gup->hva, gup->hva + 1);
+	bool told = !bug_if(change_pte_unpaired, host.announces_changes);
+	bool early = bug(start_under_ptl);
 	u64 *ptep = host_ptep(table, gup->hva), now;
 	pfn_t copy = frame_alloc(FRAME_HOST_PAGE);
 	u64 owned = host_mk_pte(copy, pte & ((1ull << HOST_PTE_PFN_SHIFT) - 1)) | HOST_PTE_WRITE |
 		    HOST_PTE_YOUNG | HOST_PTE_DIRTY;
 
-	host_notify_start(gup->hva, gup->hva + 1);
-	spin_lock(&table->ptl);
+	if (early)
+		spin_lock(&table->ptl);
+	if (told)
+		host_notify_start(&range);
+	if (!early)
+		spin_lock(&table->ptl);
 	/*
 	 * Races with migration and with a reuse, neither of which takes mmap_lock for writing. To
 	 * replace a page that has become ours alone is waste; to replace another would lose it.
 	 */
 	now = READ_ONCE(*ptep);
-	if (now == pte)
+	if (now == pte) {
 		host_pte_write(gup->hva, ptep, pte, owned);
+		host_notify_change_pte(gup->hva, copy, true);
+	}
 	spin_unlock(&table->ptl);
-	host_notify_end(gup->hva, gup->hva + 1);
+	if (told)
+		host_notify_end(&range);
 	/* The PTE's reference on the page it does not map any more, or the copy's only one. */
 	frame_put(now == pte ? host_pte_pfn(pte) : copy);
 }
@@ -105,6 +134,8 @@ static u64 gup_upgrade(struct gup *gup, u64 *ptep)
 
 	if (!pte)
 		return gup_map_new(gup, ptep);
+	if (host_pte_swap(pte))
+		pte = gup_swap_in(gup, ptep, pte);
 	if (!host_pte_present(pte) || pte_allows(pte, gup->write))
 		return pte;
 	return host_sharers(host_pte_pfn(pte)) ? pte : gup_reuse(gup, ptep, pte);
@@ -121,6 +152,8 @@ static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table, u64
 	if (pte_allows(pte, gup->write)) {
 		gup_take(gup, pte);
 		spin_unlock(&table->ptl);
+		if (bug(gup_reference_after_unlock))
+			frame_get(gup->pfn);
 		return GUP_STEP_OK;
 	}
 	if (host_pte_migration(pte)) {
@@ -137,13 +170,16 @@ static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table, u64
 /* Mirrors get_user_pages_unlocked. */
 static enum gup_step gup_slow(struct gup *gup)
 {
+	const struct host_vma *vma;
 	struct host_table *table;
 	enum gup_step end = GUP_STEP_FAULT;
 	u64 met = 0;
 
 	down_read(&host.mm->mmap_lock);
 	table = host.tables[gup->hva / PT_ENTRIES];
-	if (host_vma_holds(gup->hva))
+	vma = host_vma_find(gup->hva);
+	gup->may_write = vma && vma->writable;
+	if (vma && (gup->may_write || !gup->write))
 		end = gup_fault_in(gup, table, &met);
 	up_read(&host.mm->mmap_lock);
 	/* The page moves: wait without any lock until its entry is another one. */

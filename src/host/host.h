@@ -32,33 +32,72 @@ void host_add_map(const struct host_map *map);
 
 /* --- subscriptions (notifier.c) --- */
 
+/* Subscribers that there may ever be in one schedule. */
+#define SUBSCRIBERS_MAX 64
+
 struct mmu_notifier_range {
 	hva_t start, end;
-	bool blockable; /* always so far: nothing here reaps memory for an OOM killer */
+	bool blockable; /* false: on behalf of the OOM reaper, which must not wait */
 };
 
 struct mmu_notifier;
-/* Both called without PTE locks, inside notifier SRCU; may sleep when the range is blockable. */
+/*
+ * All called inside notifier SRCU. start and end: without PTE locks; they may sleep when the range is
+ * blockable. change_pte: under the PTL. Any of them but start may be NULL.
+ */
 struct mmu_notifier_ops {
-	/* Return: 0, or an error, which is allowed only when the range is not blockable. */
+	/*
+	 * Return: 0, or -EAGAIN, which is allowed only when the range is not blockable, and only to
+	 * subscribers without an end. Every subscriber is called even after one has refused; then the
+	 * host changes nothing and calls end at once.
+	 */
 	int (*invalidate_range_start)(struct mmu_notifier *mn,
 				      const struct mmu_notifier_range *range);
 	void (*invalidate_range_end)(struct mmu_notifier *mn,
 				     const struct mmu_notifier_range *range);
+	/* The page at @hva was replaced by @pfn; inside a start/end pair over it. (Linux up to 6.9.) */
+	void (*change_pte)(struct mmu_notifier *mn, hva_t hva, pfn_t pfn, bool writable);
+	/*
+	 * The process lets go of its memory, or the subscription ends: everything must be unmapped. May
+	 * be called twice, also at the same time. No other callback begins after it has returned.
+	 */
+	void (*release)(struct mmu_notifier *mn);
 };
 struct mmu_notifier {
 	const struct mmu_notifier_ops *ops;
-	struct mmu_notifier *next;
+	struct mmu_notifier *next; /* published by rcu_assign_pointer(), read inside SRCU */
+	u32 id; /* order of registration, for events */
+	bool listed; /* by verbs; written under the list lock */
 };
 
-/* Adds a subscriber after those that are there. Context: no task (world set-up). */
+/*
+ * Adds a subscriber after those that are there. Emits subscriber_joined. Context: no task (world
+ * set-up; stands for mm_take_all_locks, which lets no notification be under way).
+ */
 void mmu_notifier_register(struct mmu_notifier *mn);
+/*
+ * Ends a subscription: calls release if the process has not done so (both may happen at once), takes it
+ * off the list, and waits for callbacks that are under way. @mn may be freed afterwards. Emits
+ * subscriber_left. Context: may sleep; no lock that a callback takes.
+ */
+void mmu_notifier_unregister(struct mmu_notifier *mn);
+
+/* Subscribers of the host's own, beside the MMU under test (subscribers.c). */
+enum host_subscriber {
+	SUBSCRIBER_DRIVER, /* takes a mutex in start: sleeps, or refuses when it must not; has no end */
+	SUBSCRIBER_COUNTER, /* counts starts and ends, and expects as many of each at the end */
+	SUBSCRIBER_COUNT
+};
+/* Registers those in the mask of BIT(enum host_subscriber). Context: no task; behind the subject. */
+void host_add_subscribers(u32 mask);
+/* The driver does something else under its mutex: nothing, unless it subscribes. Context: task. */
+void host_driver_work(void);
 
 /* --- get_user_pages (gup.c) --- */
 
 enum gup_result {
 	GUP_OK,
-	GUP_FAULT, /* no VMA */
+	GUP_FAULT, /* no VMA, or a read-only one and a page to be written */
 };
 
 /*
@@ -82,8 +121,8 @@ void host_put_page(pfn_t pfn);
  */
 
 /*
- * mmap over [start, end) with MAP_POPULATE: mmap_lock for writing; adds what VMA is missing and
- * faults every page in.
+ * mmap over [start, end) with MAP_POPULATE: mmap_lock for writing; adds writable VMAs where there are
+ * none and faults every page in.
  */
 void host_populate(hva_t start, hva_t end);
 /*
@@ -107,6 +146,41 @@ void host_migrate(hva_t hva);
  * pair; each page gains a sharer, one under migration too.
  */
 void host_wrprotect(hva_t start, hva_t end);
+/*
+ * mprotect: mmap_lock for writing; the VMAs of [start, end) become read-only or writable; PTEs lose W
+ * with the first, inside one start/end pair, which the second has as well though it changes no PTE.
+ * GUP in write mode fails where the VMA is read-only.
+ */
+void host_mprotect(hva_t start, hva_t end, bool writable);
+/*
+ * Reclaims one page as vmscan does: rmap lock; start; PTE to swap entry, which keeps the page; end;
+ * then, if nobody else holds a reference, frees it and empties the PTE. A fault on a swap entry maps
+ * the same page again (an upgrade). Does nothing for a page that is not present or is shared.
+ * Stands inside LOCK_fs_reclaim for lock order.
+ */
+void host_reclaim(hva_t hva);
+/*
+ * Unmaps and frees [start, end) as the OOM reaper does: mmap_lock for reading if it can be had at once,
+ * one start/end pair that must not block; skipped if a subscriber refuses. VMAs stay.
+ */
+void host_oom_reap(hva_t start, hva_t end);
+
+/*
+ * --- the end of the process ---
+ *
+ * Users of the address space: one for the process itself, one for each op that works on it. Who drops
+ * the last one takes it down: subscribers are released, then everything is unmapped. Ops that work
+ * through the rmap or the OOM reaper are no users and may still be at it.
+ */
+/* Context: no task. Users are counted from now on; without this get succeeds and put does nothing. */
+void host_count_users(void);
+/* Return: false when the address space is being taken down. Mirrors mmget_not_zero. */
+bool host_mm_get(void);
+/* Context: no locks, may sleep. Mirrors mmput. */
+void host_mm_put(void);
+/* The process itself lets go; nothing the second time. Context as host_mm_put(). */
+void host_exit(void);
+
 /*
  * All sharers of a write-protected page go away and a write reuses the page: read-only to writable,
  * same page, no notification. Does nothing when the PTE is not a present read-only one.

@@ -3,9 +3,10 @@
  *
  * Locks, outermost first: mmap_lock (VMAs; creation of tables after set-up), rmap_lock (finding
  * the PTE of a page; only ever taken for reading), notifier SRCU, PTL of a table (its PTEs, and the
- * sharer counts of the pages they map). Subscribers are called without PTLs.
+ * sharer counts of the pages they map). Subscribers are called without PTLs (but for change_pte). The
+ * list lock guards changes of the list of subscribers, which is read inside notifier SRCU.
  *
- * References: each present PTE and each migration entry owns one on its page; sharers, which stand
+ * References: each present PTE, each migration entry and each swap entry owns one on its page; sharers, which stand
  * for PTEs of other processes, own one each. Everything else (GUP, COW and migration in progress)
  * holds its own for as long as it works on the page.
  */
@@ -24,18 +25,31 @@ struct host_table {
 struct host_mm {
 	struct rw_semaphore mmap_lock, rmap_lock;
 	struct srcu_struct mn_srcu;
+	spinlock_t mn_list_lock;
+	struct mmu_notifier *subscribers; /* inside mn_srcu, changed under mn_list_lock */
+	u64 users; /* when counted: the last one takes the address space down */
+	u64 exited; /* 1: the process itself has let go */
 };
 
-/* Each operation can add at most one VMA. */
-#define HOST_VMAS_MAX	(MAPS_MAX + TASKS_MAX * OPS_MAX)
+struct host_vma {
+	hva_t start, end;
+	bool writable;
+};
+
+/* A VMA ends where an operation or a map has begun or ended; each adds two such places. */
+#define HOST_VMAS_MAX	(2 * (MAPS_MAX + TASKS_MAX * OPS_MAX))
 #define HOST_TABLES_MAX (HVA_MAX / PT_ENTRIES)
 _Static_assert(HVA_MAX % PT_ENTRIES == 0 && HOST_TABLES_MAX <= UINT16_MAX, "tables fill the space");
 
 extern struct host_state {
 	struct host_mm *mm;
-	struct mmu_notifier *subscribers; /* constant while tasks run */
+	bool counts_users; /* this and the next two are constant while tasks run */
+	bool announces_changes; /* somebody subscribes to change_pte */
+	u32 nr_subscribers; /* that were ever registered */
 	u32 nr_vmas;
-	struct hva_range vmas[HOST_VMAS_MAX]; /* sorted, apart from each other; under mmap_lock */
+	/* Sorted; two that touch differ in their flag. [vmas_now] under mmap_lock, the other for changes. */
+	struct host_vma vmas[2][HOST_VMAS_MAX];
+	u32 vmas_now;
 	u32 nr_used;
 	u16 used[HOST_TABLES_MAX]; /* indices of tables that exist; under mmap_lock */
 	struct host_table *tables[HOST_TABLES_MAX]; /* by hva / PT_ENTRIES; published by release */
@@ -89,12 +103,50 @@ static inline void host_set_sharers(pfn_t pfn, u64 count)
 		event(host_pte_changed, .hva = (hva_), .old = (old_), .new = written_); \
 	})
 
-/* Return: whether a VMA holds @hva. Context: mmap_lock. */
-bool host_vma_holds(hva_t hva);
+static inline bool host_pte_swap(u64 pte)
+{
+	return pte & HOST_PTE_SWAP;
+}
 
-/* Calls the subscribers around a downgrade of [start, end). Context: no PTL; may sleep. */
-void host_notify_start(hva_t start, hva_t end);
+/* What a migration or swap entry turns into when its page, or the one it moved to, is mapped again. */
+static inline u64 host_mapped_again(u64 entry, pfn_t pfn)
+{
+	return host_mk_pte(pfn, (entry & (BIT_ULL(HOST_PTE_PFN_SHIFT) - 1)) | HOST_PTE_PRESENT);
+}
+
+/* --- VMAs (vma.c); context: mmap_lock, or set-up --- */
+
+enum vma_change { VMA_REMOVE, VMA_FILL_GAPS, VMA_READ_ONLY, VMA_WRITABLE };
+
+/* Return: the VMA that holds @hva, else NULL. */
+const struct host_vma *host_vma_find(hva_t hva);
+/* Changes what VMAs there are in [start, end). Context: mmap_lock for writing, or set-up. */
+void host_vma_change(hva_t start, hva_t end, enum vma_change change);
+
+/* --- notifications (notifier.c) --- */
+
+static inline struct mmu_notifier_range host_range(hva_t start, hva_t end)
+{
+	return (struct mmu_notifier_range){ start, end, .blockable = true };
+}
+
+/*
+ * Calls the subscribers before a downgrade of the range. Return: false when one has refused, only if the
+ * range is not blockable: nothing may be changed then, and the end has been called already.
+ * Context: no PTL; may sleep if the range is blockable.
+ */
+bool host_notify_start(const struct mmu_notifier_range *range);
 /* Pairs with host_notify_start() over the same range. */
-void host_notify_end(hva_t start, hva_t end);
+void host_notify_end(const struct mmu_notifier_range *range);
+/* Says that @pfn is mapped at @hva now. Context: PTL, between start and end. */
+void host_notify_change_pte(hva_t hva, pfn_t pfn, bool writable);
+/* Releases all subscribers and forgets them. Context: may sleep. Mirrors mmu_notifier_release. */
+void host_notify_release(void);
+
+/* Takes away all VMAs and pages (mm.c). Context: no locks, may sleep; nobody subscribes any more. */
+void host_unmap_all(void);
+
+/* Set-up of subscribers.c. */
+void host_subscribers_reset(void);
 
 #endif

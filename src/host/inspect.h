@@ -9,12 +9,13 @@
 
 #define HVA_MAX 0x1000u
 
-/* A host PTE: 0 is none; a migration entry keeps pfn and other bits but is not present. */
+/* A host PTE: 0 is none; migration and swap entries keep pfn and other bits but are not present. */
 #define HOST_PTE_PRESENT   BIT_ULL(0)
 #define HOST_PTE_WRITE	   BIT_ULL(1)
 #define HOST_PTE_YOUNG	   BIT_ULL(5)
 #define HOST_PTE_DIRTY	   BIT_ULL(6)
 #define HOST_PTE_MIGRATION BIT_ULL(58)
+#define HOST_PTE_SWAP	   BIT_ULL(59) /* not present; the page is still there */
 #define HOST_PTE_PFN_SHIFT 12
 
 static inline bool host_pte_present(u64 pte)
@@ -29,14 +30,17 @@ static inline bool host_pte_writable(u64 pte)
 
 static inline pfn_t host_pte_pfn(u64 pte)
 {
-	return (pte & ~HOST_PTE_MIGRATION) >> HOST_PTE_PFN_SHIFT;
+	return (pte & ~(HOST_PTE_MIGRATION | HOST_PTE_SWAP)) >> HOST_PTE_PFN_SHIFT;
 }
+
+/* Which callback was called: payload of subscriber_called. */
+enum notifier_call { NOTIFIER_START, NOTIFIER_END, NOTIFIER_CHANGE_PTE, NOTIFIER_RELEASE };
 
 /* The PTE of @hva as memory holds it; 0 when there is no table or @hva is out of range. */
 u64 inspect_host_pte(hva_t hva);
 /*
  * counts[pfn], for all pfns below @nr: the references that the host itself accounts for (PTEs, migration
- * entries and sharers). Walks all tables; true only while no operation of the host is under way.
+ * and swap entries, and sharers). Walks all tables; true only while no operation of the host is under way.
  */
 void inspect_host_count_references(u64 *counts, u32 nr);
 

@@ -14,71 +14,15 @@ void host_reset(void)
 		host.tables[host.used[i]] = NULL;
 	host.nr_used = 0;
 	host.nr_vmas = 0;
-	host.subscribers = NULL;
+	host.nr_subscribers = 0;
+	host.counts_users = host.announces_changes = false;
 	host.epoch++;
 	host.mm = kern_alloc(sizeof(*host.mm));
 	init_rwsem_class(&host.mm->mmap_lock, LOCK_mmap_lock);
 	init_rwsem_class(&host.mm->rmap_lock, LOCK_rmap_lock);
 	srcu_init_class(&host.mm->mn_srcu, LOCK_mn_srcu);
-}
-
-/* --- VMAs; context: mmap_lock, or set-up --- */
-
-bool host_vma_holds(hva_t hva)
-{
-	for (u32 i = 0; i < host.nr_vmas && host.vmas[i].start <= hva; i++)
-		if (hva < host.vmas[i].end)
-			return true;
-	return false;
-}
-
-/* Puts @nr ranges (0 to 2) in the place of vmas[first .. last). */
-static void vmas_replace(u32 first, u32 last, const struct hva_range *with, u32 nr)
-{
-	u32 behind = host.nr_vmas - last;
-
-	ASSERT(first + nr + behind <= HOST_VMAS_MAX);
-	if (first + nr < last)
-		for (u32 i = 0; i < behind; i++)
-			host.vmas[first + nr + i] = host.vmas[last + i];
-	else
-		for (u32 i = behind; i-- > 0;)
-			host.vmas[first + nr + i] = host.vmas[last + i];
-	for (u32 i = 0; i < nr; i++)
-		host.vmas[first + i] = with[i];
-	host.nr_vmas = first + nr + behind;
-}
-
-/* Adds [start, end), merging it with whatever it overlaps or touches. */
-static void vma_add(hva_t start, hva_t end)
-{
-	struct hva_range merged = { start, end };
-	u32 first = 0, last;
-
-	while (first < host.nr_vmas && host.vmas[first].end < start)
-		first++;
-	for (last = first; last < host.nr_vmas && host.vmas[last].start <= end; last++) {
-		merged.start = min_u64(merged.start, host.vmas[last].start);
-		merged.end = max_u64(merged.end, host.vmas[last].end);
-	}
-	vmas_replace(first, last, &merged, 1);
-}
-
-/* Removes [start, end), splitting what sticks out. */
-static void vma_remove(hva_t start, hva_t end)
-{
-	struct hva_range left[2];
-	u32 first = 0, last, nr = 0;
-
-	while (first < host.nr_vmas && host.vmas[first].end <= start)
-		first++;
-	for (last = first; last < host.nr_vmas && host.vmas[last].start < end; last++) {
-		if (host.vmas[last].start < start)
-			left[nr++] = (struct hva_range){ host.vmas[last].start, start };
-		if (host.vmas[last].end > end)
-			left[nr++] = (struct hva_range){ end, host.vmas[last].end };
-	}
-	vmas_replace(first, last, left, nr);
+	spin_lock_init_class(&host.mm->mn_list_lock, LOCK_mn_list_lock);
+	host_subscribers_reset();
 }
 
 /* --- page tables --- */
@@ -118,7 +62,7 @@ static void add_page(struct host_table *table, hva_t hva, bool read_only)
 void host_add_map(const struct host_map *map)
 {
 	ASSERT(map->start < map->end && map->end <= HVA_MAX);
-	vma_add(map->start, map->end);
+	host_vma_change(map->start, map->end, VMA_FILL_GAPS);
 	for (hva_t hva = map->start; hva < map->end; hva++) {
 		struct host_table **table = &host.tables[hva / PT_ENTRIES];
 
@@ -137,18 +81,29 @@ static bool is_empty(hva_t start, hva_t end)
 	return start == end;
 }
 
+/* A new page for an empty PTE. Context: mmap_lock. */
+static u64 new_page(hva_t hva)
+{
+	u64 write = host_vma_find(hva)->writable ? HOST_PTE_WRITE : 0;
+
+	return host_mk_pte(frame_alloc(FRAME_HOST_PAGE), HOST_PTE_PRESENT | write);
+}
+
 static void populate_table(struct host_table *table, hva_t start, hva_t end)
 {
 	spin_lock(&table->ptl);
 	for (hva_t hva = start; hva < end; hva++) {
 		u64 *ptep = host_ptep(table, hva);
-		/* Races with a migration, which holds no mmap_lock: its entry counts as a page. */
+		/*
+		 * Races with migration and reclaim, which hold no mmap_lock. A migration entry counts
+		 * as a page; a swap entry's page, mapped again, is one that reclaim must not free.
+		 */
 		u64 pte = READ_ONCE(*ptep);
 
 		if (!pte)
-			host_pte_write(hva, ptep, 0,
-				       host_mk_pte(frame_alloc(FRAME_HOST_PAGE),
-						   HOST_PTE_PRESENT | HOST_PTE_WRITE));
+			host_pte_write(hva, ptep, 0, new_page(hva));
+		else if (host_pte_swap(pte))
+			host_pte_write(hva, ptep, pte, host_mapped_again(pte, host_pte_pfn(pte)));
 	}
 	spin_unlock(&table->ptl);
 }
@@ -158,7 +113,7 @@ void host_populate(hva_t start, hva_t end)
 	if (is_empty(start, end))
 		return;
 	down_write(&host.mm->mmap_lock);
-	vma_add(start, end);
+	host_vma_change(start, end, VMA_FILL_GAPS);
 	for (hva_t hva = start; hva < end; hva = table_end(hva, end)) {
 		struct host_table *table = host.tables[hva / PT_ENTRIES];
 
@@ -196,17 +151,26 @@ static void zap_table(struct host_table *table, hva_t start, hva_t end)
 		frame_put(gone[i]);
 }
 
-/* Context: mmap_lock in either mode. One pair of notifications around all PTEs. */
-static void zap_range(hva_t start, hva_t end)
+/* Context: mmap_lock. Calls @change for what there is of [start, end), table by table. */
+static void change_tables(hva_t start, hva_t end,
+			  void (*change)(struct host_table *table, hva_t start, hva_t end))
 {
-	host_notify_start(start, end);
 	for (hva_t hva = start; hva < end; hva = table_end(hva, end)) {
 		struct host_table *table = host.tables[hva / PT_ENTRIES];
 
 		if (table)
-			zap_table(table, hva, table_end(hva, end));
+			change(table, hva, table_end(hva, end));
 	}
-	host_notify_end(start, end);
+}
+
+/* Context: mmap_lock in either mode. One pair of notifications around all PTEs. */
+static void zap_range(hva_t start, hva_t end)
+{
+	const struct mmu_notifier_range range = host_range(start, end);
+
+	host_notify_start(&range);
+	change_tables(start, end, zap_table);
+	host_notify_end(&range);
 }
 
 /* Mirrors do_vmi_munmap and unmap_vmas. */
@@ -215,7 +179,7 @@ void host_munmap(hva_t start, hva_t end)
 	if (is_empty(start, end))
 		return;
 	down_write(&host.mm->mmap_lock);
-	vma_remove(start, end);
+	host_vma_change(start, end, VMA_REMOVE);
 	zap_range(start, end);
 	up_write(&host.mm->mmap_lock);
 }
@@ -231,9 +195,53 @@ void host_dontneed(hva_t start, hva_t end)
 	up_read(&host.mm->mmap_lock);
 }
 
+/* Mirrors __oom_reap_task_mm. */
+void host_oom_reap(hva_t start, hva_t end)
+{
+	const struct mmu_notifier_range range = { start, end, .blockable = false };
+	bool told;
+
+	if (is_empty(start, end))
+		return;
+	/* Who holds it for writing may be waiting for memory, which is what we are to find. */
+	if (!down_read_trylock(&host.mm->mmap_lock))
+		return;
+	told = host_notify_start(&range);
+	/* A subscriber that has refused still maps the pages: they must stay as they are. */
+	if (told || bug(refused_start_is_ignored))
+		change_tables(start, end, zap_table);
+	if (told)
+		host_notify_end(&range);
+	up_read(&host.mm->mmap_lock);
+}
+
+/* Mirrors unmap_vmas and free_pgtables as exit_mmap calls them. */
+void host_unmap_all(void)
+{
+	const struct mmu_notifier_range range = host_range(0, HVA_MAX);
+
+	down_write(&host.mm->mmap_lock);
+	host_vma_change(0, HVA_MAX, VMA_REMOVE);
+	host_notify_start(&range);
+	for (u32 i = 0; i < host.nr_used; i++) {
+		hva_t start = (hva_t)host.used[i] * PT_ENTRIES;
+
+		zap_table(host.tables[host.used[i]], start, start + PT_ENTRIES);
+	}
+	host_notify_end(&range);
+	up_write(&host.mm->mmap_lock);
+}
+
 /* --- write protection and reuse --- */
 
-static void wrprotect_table(struct host_table *table, hva_t start, hva_t end)
+/* Takes the right to write away from what is mapped, and from what will be mapped again. */
+static void clear_write(hva_t hva, u64 *ptep, u64 pte)
+{
+	if (pte & HOST_PTE_WRITE)
+		host_pte_write(hva, ptep, pte, pte & ~HOST_PTE_WRITE);
+}
+
+static void share_table(struct host_table *table, hva_t start, hva_t end)
 {
 	spin_lock(&table->ptl);
 	for (hva_t hva = start; hva < end; hva++) {
@@ -246,8 +254,19 @@ static void wrprotect_table(struct host_table *table, hva_t start, hva_t end)
 			continue;
 		frame_get(pfn);
 		host_set_sharers(pfn, host_sharers(pfn) + 1);
-		if (pte & HOST_PTE_WRITE)
-			host_pte_write(hva, ptep, pte, pte & ~HOST_PTE_WRITE);
+		clear_write(hva, ptep, pte);
+	}
+	spin_unlock(&table->ptl);
+}
+
+static void protect_table(struct host_table *table, hva_t start, hva_t end)
+{
+	spin_lock(&table->ptl);
+	for (hva_t hva = start; hva < end; hva++) {
+		u64 *ptep = host_ptep(table, hva);
+
+		/* Races with GUP in write mode: it gets the page before this, or finds it read-only. */
+		clear_write(hva, ptep, READ_ONCE(*ptep));
 	}
 	spin_unlock(&table->ptl);
 }
@@ -255,17 +274,36 @@ static void wrprotect_table(struct host_table *table, hva_t start, hva_t end)
 /* Mirrors copy_page_range, as far as the parent sees it. */
 void host_wrprotect(hva_t start, hva_t end)
 {
+	const struct mmu_notifier_range range = host_range(start, end);
+	bool late;
+
 	if (is_empty(start, end))
 		return;
 	down_write(&host.mm->mmap_lock);
-	host_notify_start(start, end);
-	for (hva_t hva = start; hva < end; hva = table_end(hva, end)) {
-		struct host_table *table = host.tables[hva / PT_ENTRIES];
+	late = bug(wrprotect_notifies_late);
+	if (!late)
+		host_notify_start(&range);
+	change_tables(start, end, share_table);
+	if (late)
+		host_notify_start(&range);
+	host_notify_end(&range);
+	up_write(&host.mm->mmap_lock);
+}
 
-		if (table)
-			wrprotect_table(table, hva, table_end(hva, end));
-	}
-	host_notify_end(start, end);
+/* Mirrors mprotect_fixup and change_protection. */
+void host_mprotect(hva_t start, hva_t end, bool writable)
+{
+	const struct mmu_notifier_range range = host_range(start, end);
+
+	if (is_empty(start, end))
+		return;
+	down_write(&host.mm->mmap_lock);
+	host_vma_change(start, end, writable ? VMA_WRITABLE : VMA_READ_ONLY);
+	host_notify_start(&range);
+	/* The right to write comes back page by page, when somebody writes. */
+	if (!writable)
+		change_tables(start, end, protect_table);
+	host_notify_end(&range);
 	up_write(&host.mm->mmap_lock);
 }
 
@@ -277,120 +315,28 @@ static void sharers_leave(pfn_t pfn)
 	host_set_sharers(pfn, 0);
 }
 
+static void reuse(struct host_table *table, hva_t hva)
+{
+	u64 *ptep = host_ptep(table, hva), pte;
+
+	spin_lock(&table->ptl);
+	pte = READ_ONCE(*ptep);
+	if (host_pte_present(pte) && !host_pte_writable(pte)) {
+		sharers_leave(host_pte_pfn(pte));
+		host_pte_write(hva, ptep, pte, pte | HOST_PTE_WRITE | HOST_PTE_DIRTY);
+	}
+	spin_unlock(&table->ptl);
+}
+
 /* Mirrors do_wp_page where it ends in wp_page_reuse. */
 void host_reuse(hva_t hva)
 {
-	struct host_table *table;
+	const struct host_vma *vma;
 
 	ASSERT(hva < HVA_MAX);
 	down_read(&host.mm->mmap_lock);
-	table = host.tables[hva / PT_ENTRIES];
-	if (table) {
-		u64 *ptep = host_ptep(table, hva), pte;
-
-		spin_lock(&table->ptl);
-		pte = READ_ONCE(*ptep);
-		if (host_pte_present(pte) && !host_pte_writable(pte)) {
-			sharers_leave(host_pte_pfn(pte));
-			host_pte_write(hva, ptep, pte, pte | HOST_PTE_WRITE | HOST_PTE_DIRTY);
-		}
-		spin_unlock(&table->ptl);
-	}
+	vma = host_vma_find(hva);
+	if (vma && vma->writable)
+		reuse(host.tables[hva / PT_ENTRIES], hva);
 	up_read(&host.mm->mmap_lock);
-}
-
-/* --- migration --- */
-
-/* Return: the page at @hva with a reference for the caller, 0 if there is none. */
-static pfn_t migrate_isolate(struct host_table *table, hva_t hva)
-{
-	u64 *ptep = host_ptep(table, hva), pte;
-	pfn_t pfn = 0;
-
-	spin_lock(&table->ptl);
-	pte = READ_ONCE(*ptep);
-	if (host_pte_present(pte)) {
-		pfn = host_pte_pfn(pte);
-		frame_get(pfn);
-	}
-	spin_unlock(&table->ptl);
-	return pfn;
-}
-
-/*
- * Takes the mapping of @old away. Return: whether a migration entry stands in its place.
- * Mirrors try_to_migrate_one.
- */
-static bool migrate_unmap(struct host_table *table, hva_t hva, pfn_t old)
-{
-	u64 *ptep = host_ptep(table, hva), pte;
-	bool mapped;
-
-	host_notify_start(hva, hva + 1);
-	spin_lock(&table->ptl);
-	/* Races with munmap, COW and another migration: the page may be mapped here no longer. */
-	pte = READ_ONCE(*ptep);
-	mapped = host_pte_present(pte) && host_pte_pfn(pte) == old;
-	if (mapped)
-		host_pte_write(hva, ptep, pte, (pte & ~HOST_PTE_PRESENT) | HOST_PTE_MIGRATION);
-	spin_unlock(&table->ptl);
-	host_notify_end(hva, hva + 1);
-	return mapped;
-}
-
-/* Return: a new page to which everything that maps @old will move. Context: PTL. */
-static pfn_t migrate_target(pfn_t old)
-{
-	pfn_t new = frame_alloc(FRAME_HOST_PAGE);
-
-	host_set_sharers(new, host_sharers(old));
-	frame_set_users(new, 1 + host_sharers(old));
-	return new;
-}
-
-/*
- * Replaces the migration entry of @old: by the new page if nobody but its mappings and the caller
- * holds a reference, else by what was there. No new reference can come up meanwhile, since GUP
- * waits while the entry stands. Mirrors folio_migrate_mapping and remove_migration_pte.
- */
-static void migrate_settle(struct host_table *table, hva_t hva, pfn_t old)
-{
-	u64 *ptep = host_ptep(table, hva), pte, restored, moved_refs = 0;
-	pfn_t to = old;
-
-	spin_lock(&table->ptl);
-	/* Races with munmap: the entry may be gone. The caller's reference keeps the pfn ours. */
-	pte = READ_ONCE(*ptep);
-	if (host_pte_migration(pte) && host_pte_pfn(pte) == old) {
-		u64 users = frame_count(old);
-
-		if (users == 2 + host_sharers(old)) {
-			to = migrate_target(old);
-			moved_refs = 1 + host_sharers(old);
-			host_set_sharers(old, 0);
-		}
-		restored = pte & ((1ull << HOST_PTE_PFN_SHIFT) - 1);
-		host_pte_write(hva, ptep, pte, host_mk_pte(to, restored | HOST_PTE_PRESENT));
-	}
-	spin_unlock(&table->ptl);
-	for (; moved_refs; moved_refs--)
-		frame_put(old);
-}
-
-void host_migrate(hva_t hva)
-{
-	struct host_table *table;
-	pfn_t old = 0;
-
-	ASSERT(hva < HVA_MAX);
-	down_read(&host.mm->rmap_lock);
-	table = host_table_lockless(hva);
-	if (table)
-		old = migrate_isolate(table, hva);
-	if (old) {
-		if (migrate_unmap(table, hva, old))
-			migrate_settle(table, hva, old);
-		frame_put(old);
-	}
-	up_read(&host.mm->rmap_lock);
 }

@@ -270,6 +270,29 @@ static void an_op_that_leaves_something_held_is_told(void **state)
 	assert_int_equal(seen_events[EVENT_op_left_holding], 2);
 }
 
+static void body_unbalanced(u32 task)
+{
+	int idx;
+
+	kern_op_begin(0);
+	spin_unlock(&shared->spin);
+	read_lock(&shared->rw);
+	write_unlock(&shared->rw);
+	read_unlock(&shared->rw);
+	rcu_read_unlock();
+	idx = srcu_read_lock(&shared->srcu);
+	srcu_read_unlock(&shared->srcu, idx);
+	srcu_read_unlock(&shared->srcu, idx);
+	kern_op_end(0);
+}
+
+static void giving_back_what_was_not_taken_is_told(void **state)
+{
+	assert_int_equal(run(1, body_unbalanced), KERN_DONE);
+	assert_int_equal(seen_events[EVENT_warned], 4);
+	assert_int_equal(seen_events[EVENT_op_left_holding], 0);
+}
+
 static void body_abba(u32 task)
 {
 	kern_op_begin(0);
@@ -371,6 +394,7 @@ int main(void)
 		cmocka_unit_test(a_yield_lets_the_waiter_in),
 		cmocka_unit_test(sleeping_in_atomic_context_is_told),
 		cmocka_unit_test(an_op_that_leaves_something_held_is_told),
+		cmocka_unit_test(giving_back_what_was_not_taken_is_told),
 		cmocka_unit_test(a_deadlock_names_its_tasks),
 		cmocka_unit_test(a_verb_on_freed_memory_ends_the_schedule),
 		cmocka_unit_test(awaiting_and_warning),

@@ -3,6 +3,8 @@
  * it is released. Who gets a contended lock is the scheduler's choice. Each acquisition and release
  * emits lock_acquired or lock_released with the lock's class, after it has taken effect.
  *
+ * Giving back what one does not hold emits warned, and changes nothing.
+ *
  * Initialisers take a class because oracles tell locks apart by it; they must run before first use.
  */
 #ifndef KERN_LOCK_H
@@ -41,6 +43,21 @@ void down_read(struct rw_semaphore *sem);
 void up_read(struct rw_semaphore *sem);
 void down_write(struct rw_semaphore *sem);
 void up_write(struct rw_semaphore *sem);
+
+/* Return: false, with nothing taken, when it is not free or the environment says so (ANSWER_TRYLOCK). */
+bool mutex_trylock(struct mutex *lock);
+bool down_read_trylock(struct rw_semaphore *sem);
+
+/*
+ * For lock order only: the running task is inside something that others wait for as for a lock, though
+ * it is none (the time from an invalidation's start to its end). No points.
+ */
+void lock_section_enter(enum lock_class class);
+void lock_section_leave(enum lock_class class);
+
+/* Between the two the running task must neither sleep nor give way; they nest. No points. */
+void non_block_start(void);
+void non_block_end(void);
 
 /* Assertions of the code under test. One that fails emits warned and lets the schedule go on. */
 void lockdep_assert_held(const spinlock_t *lock);

@@ -25,6 +25,41 @@ u32 current_task(void);
 
 /* Return: true when the environment says that the CPU is wanted. An answer: false by default. */
 bool need_resched(void);
+/*
+ * Stands for an allocation that may sleep and reclaim memory. Return: false when the environment lets
+ * it fail (ANSWER_ALLOC). Context: may sleep; for lock order it takes LOCK_fs_reclaim for a moment.
+ */
+bool kern_may_alloc(void);
+/*
+ * What the environment answers to a question of that kind, in [0, bound): 0 by default. Asked by the
+ * macros of upper layers; a point.
+ */
+/*   environment_answer(kind, bound)  */
+
+/*
+ * Waiting for a condition that another task makes true and then says so. One waiter at a time; a second
+ * one emits rcuwait_taken.
+ *
+ *	prepare_to_rcuwait(&w);
+ *	for (;;) {
+ *		set_current_state(TASK_UNINTERRUPTIBLE);	before the condition is read
+ *		if (condition) break;
+ *		schedule();					sleeps unless woken since
+ *	}
+ *	finish_rcuwait(&w);
+ *
+ * @class names what is waited for, for lock order and the report of a deadlock.
+ */
+void rcuwait_init_class(struct rcuwait *w, enum lock_class class);
+void prepare_to_rcuwait(struct rcuwait *w);
+void finish_rcuwait(struct rcuwait *w);
+/* Wakes the waiter, if there is one. Context: any. */
+void rcuwait_wake_up(struct rcuwait *w);
+enum task_state { TASK_RUNNING, TASK_UNINTERRUPTIBLE };
+void set_current_state(enum task_state state);
+/* Context: may sleep. */
+void schedule(void);
+
 /* A point where a sleepable task gives way. Context: may sleep. */
 void cond_resched(void);
 /* Says that the caller may sleep here. Emits slept_in_atomic when it must not. No point. */

@@ -1,9 +1,16 @@
 /*
  * Page frames. A frame is a page of the environment with a user count; its memory is taken and
  * given back by kern_page_alloc() and kern_page_free(), which also order the old owner before the
- * new one for the race detector: every plain access below stands between the two.
+ * new one for the race detector.
+ *
+ * A record outlives the owners of its page: a subject that puts once too often reads what the next owner
+ * writes. That is for the oracles, who are told by frame_freed and a warning, so the race detector
+ * must not see it first: records are read and written by LOAD and STORE.
  */
 #include "machine/machine_internal.h"
+
+#define LOAD(field)	    __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
 
 struct machine_state machine;
 
@@ -23,16 +30,14 @@ pfn_t frame_alloc(enum frame_kind kind)
 {
 	pfn_t pfn = kern_page_nr(kern_page_alloc(kind == FRAME_PAGE_TABLE));
 	struct frame *frame = frame_at(pfn);
+	u32 before = LOAD(frame->epoch) == machine.epoch ? LOAD(frame->generation) : 0;
 
-	if (frame->epoch != machine.epoch) {
-		frame->epoch = machine.epoch;
-		frame->generation = 0;
-	}
-	frame->refcount = 1;
-	frame->generation++;
-	frame->kind = (u16)kind;
-	frame->allocated = true;
-	event(frame_allocated, .pfn = pfn, .generation = frame->generation, .kind = kind);
+	STORE(frame->epoch, machine.epoch);
+	STORE(frame->refcount, 1);
+	STORE(frame->generation, before + 1);
+	STORE(frame->kind, (u16)kind);
+	STORE(frame->allocated, true);
+	event(frame_allocated, .pfn = pfn, .generation = before + 1, .kind = kind);
 	return pfn;
 }
 
@@ -41,22 +46,23 @@ static void frame_release(pfn_t pfn)
 {
 	struct frame *frame = frame_at(pfn);
 
-	if (KVM_BUG_ON(frame->epoch != machine.epoch || !frame->allocated))
+	if (KVM_BUG_ON(LOAD(frame->epoch) != machine.epoch || !LOAD(frame->allocated)))
 		return;
-	frame->allocated = false;
-	event(frame_freed, .pfn = pfn, .generation = frame->generation, .kind = frame->kind);
+	STORE(frame->allocated, false);
+	event(frame_freed, .pfn = pfn, .generation = LOAD(frame->generation),
+	      .kind = LOAD(frame->kind));
 	kern_page_free(frame_words(pfn));
 }
 
 void frame_free(pfn_t pfn)
 {
-	frame_at(pfn)->refcount = 0;
+	STORE(frame_at(pfn)->refcount, 0);
 	frame_release(pfn);
 }
 
 void frame_set_users(pfn_t pfn, u64 users)
 {
-	frame_at(pfn)->refcount = users;
+	STORE(frame_at(pfn)->refcount, users);
 }
 
 void frame_get(pfn_t pfn)

@@ -24,12 +24,46 @@ struct tlb_view inspect_tlb(u32 vcpu, u32 nth)
 				  .access = entry->access };
 }
 
+u32 inspect_nr_psc(u32 vcpu)
+{
+	return vcpu < machine.nr_vcpus ? machine.vcpus[vcpu].nr_psc : 0;
+}
+
+struct psc_view inspect_psc(u32 vcpu, u32 nth)
+{
+	const struct psc_entry *entry = &machine.vcpus[vcpu].psc[nth];
+
+	return (struct psc_view){ .gfn = entry->gfn,
+				  .root = entry->root,
+				  .table = entry->table,
+				  .filled_at = entry->filled_at,
+				  .level = entry->level };
+}
+
 bool inspect_tlb_usable(u32 vcpu, pfn_t root)
 {
 	if (!root || inspect_vcpu_root(vcpu) != root)
 		return false;
 	return machine.vcpus[vcpu].running ||
 	       !(machine.vcpus[vcpu].requests & BIT_ULL(REQUEST_TLB_FLUSH));
+}
+
+/* A range whose request is not posted yet will not be found by a vCPU that enters now. */
+static bool ranges_drop(const struct vcpu *vcpu, gfn_t gfn, gfn_t end, bool table)
+{
+	if (!(vcpu->requests & BIT_ULL(REQUEST_TLB_FLUSH_RANGE)) && !vcpu->owes_ranges)
+		return false;
+	for (u32 i = 0; i < vcpu->nr_ranges; i++)
+		if (range_drops(&vcpu->ranges[i], gfn, end, table))
+			return true;
+	return false;
+}
+
+bool inspect_cached_usable(u32 vcpu, pfn_t root, gfn_t gfn, gfn_t end, bool table)
+{
+	if (!inspect_tlb_usable(vcpu, root))
+		return false;
+	return machine.vcpus[vcpu].running || !ranges_drop(&machine.vcpus[vcpu], gfn, end, table);
 }
 
 bool inspect_in_guest_mode(u32 vcpu)
@@ -103,5 +137,10 @@ u32 inspect_nr_frames(void)
 
 bool inspect_flush_pending(u32 vcpu)
 {
-	return machine.vcpus[vcpu].requests & BIT_ULL(REQUEST_TLB_FLUSH);
+	return machine.vcpus[vcpu].requests & REQUESTS_FLUSHING;
+}
+
+bool inspect_request_pending(u32 vcpu, u32 request)
+{
+	return vcpu < machine.nr_vcpus && (machine.vcpus[vcpu].requests & BIT_ULL(request));
 }

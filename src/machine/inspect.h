@@ -7,7 +7,9 @@
 
 #include "base/types.h"
 
-#define TLB_ENTRIES_MAX 16
+#define TLB_ENTRIES_MAX	 16
+#define PSC_ENTRIES_MAX	 8
+#define FLUSH_RANGES_MAX 4
 
 enum frame_kind { FRAME_HOST_PAGE, FRAME_PAGE_TABLE };
 
@@ -27,9 +29,15 @@ static inline pfn_t pte_pfn(u64 pte)
 	return (pte & PTE_PFN_MASK) >> PTE_PFN_SHIFT;
 }
 
+/* W without R: hardware refuses the entry (EPT misconfiguration), whatever else it holds. */
+static inline bool pte_hw_misconfigured(u64 pte)
+{
+	return (pte & (PTE_R | PTE_W)) == PTE_W;
+}
+
 static inline bool pte_hw_present(u64 pte)
 {
-	return pte & PTE_RWX;
+	return (pte & PTE_RWX) && !pte_hw_misconfigured(pte);
 }
 
 static inline bool pte_hw_leaf(u64 pte, u32 level)
@@ -51,16 +59,32 @@ struct tlb_view {
 	u32 access; /* mask of BIT(enum access): what needs no further walk */
 };
 
+/* A paging-structure cache entry as an oracle sees it. */
+struct psc_view {
+	gfn_t gfn;
+	pfn_t root, table;
+	u64 filled_at;
+	u32 level; /* of the table */
+};
+
 u32 inspect_nr_vcpus(void);
 /* Entries of @vcpu's TLB, whatever their root; 0 when there is no such vCPU. */
 u32 inspect_nr_tlb(u32 vcpu);
 /* @nth: below inspect_nr_tlb(); entries stand in the order of their fills, oldest first. */
 struct tlb_view inspect_tlb(u32 vcpu, u32 nth);
+/* Likewise for its paging-structure cache. */
+u32 inspect_nr_psc(u32 vcpu);
+struct psc_view inspect_psc(u32 vcpu, u32 nth);
 /*
  * Whether entries of @vcpu tagged @root can still be used: the root is loaded, and the vCPU is not
  * outside guest mode with a flush pending.
  */
 bool inspect_tlb_usable(u32 vcpu, pfn_t root);
+/*
+ * The same for one translation of [gfn, end): a ranged flush that is pending only takes what it names
+ * out of use. @table: it is one of a page table, which a flush of leafs alone leaves.
+ */
+bool inspect_cached_usable(u32 vcpu, pfn_t root, gfn_t gfn, gfn_t end, bool table);
 /*
  * Whether @vcpu executes guest code: from vcpu_entered to vcpu_left. A vCPU that has announced
  * guest mode but not tested its requests yet is outside: it will find them.
@@ -68,6 +92,8 @@ bool inspect_tlb_usable(u32 vcpu, pfn_t root);
 bool inspect_in_guest_mode(u32 vcpu);
 /* Whether a request to flush the TLB of @vcpu waits to be served. */
 bool inspect_flush_pending(u32 vcpu);
+/* Whether @request (enum vcpu_request) waits to be served by @vcpu. */
+bool inspect_request_pending(u32 vcpu, u32 request);
 /* The root that @vcpu has loaded, 0: none. */
 pfn_t inspect_vcpu_root(u32 vcpu);
 

@@ -6,8 +6,7 @@
  * below; a guest access walks them on its own, one separately schedulable read a level. The machine
  * knows nothing of KVM: no software bits, no roles, no locks of the host.
  *
- * Not modelled yet: paging-structure caches, ranged flushes, PML, huge leaves in the TLB beyond
- * their level, several address spaces.
+ * Not modelled yet: PML.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -72,9 +71,14 @@ static inline u64 *frame_words(pfn_t pfn)
 enum vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };
 
 enum vcpu_request {
-	REQUEST_TLB_FLUSH, /* drop all TLB entries before the next entry; senders wait */
+	REQUEST_TLB_FLUSH, /* drop everything cached before the next entry; senders wait */
+	REQUEST_TLB_FLUSH_RANGE, /* drop what vcpu->ranges names; posted by machine_flush_range() */
+	REQUEST_FREE_OBSOLETE_ROOTS, /* let go of a root that has become invalid */
+	REQUEST_VM_DEAD, /* never run again */
 	REQUEST_COUNT
 };
+/* Requests that stand for a flush: with one pending, what an outside vCPU has cached is out of use. */
+#define REQUESTS_FLUSHING (BIT_ULL(REQUEST_TLB_FLUSH) | BIT_ULL(REQUEST_TLB_FLUSH_RANGE))
 
 struct tlb_entry {
 	gfn_t gfn; /* aligned to its level */
@@ -86,6 +90,22 @@ struct tlb_entry {
 	u8 access; /* the same, but write only if D was set: what needs no further walk */
 };
 
+/* A paging-structure cache entry: for the gfns from gfn on, the table of that level is in a frame. */
+struct psc_entry {
+	gfn_t gfn; /* first one that the table covers */
+	pfn_t root; /* tag */
+	pfn_t table;
+	u64 filled_at; /* event clock; not younger than the entry that it was reached through */
+	u8 level; /* of the table */
+	u8 rights; /* R, W, X granted on the way to it */
+};
+
+/* What a ranged flush asks for. leafs_only: translations of pages, not of tables. */
+struct flush_range {
+	gfn_t start, end;
+	bool leafs_only;
+};
+
 struct vcpu {
 	u64 mode; /* enum vcpu_mode, by verbs only */
 	u64 requests; /* mask of BIT_ULL(enum vcpu_request), by verbs only */
@@ -94,7 +114,13 @@ struct vcpu {
 	pfn_t root; /* loaded root, 0: none. Written by the vCPU's own task only */
 	u8 root_level;
 	u8 nr_tlb;
+	u8 nr_psc;
+	u8 nr_ranges; /* requested and not served; under ranges_lock, like ranges */
+	bool owes_ranges; /* took REQUEST_TLB_FLUSH_RANGE and has not served it; own task writes it */
 	struct tlb_entry tlb[TLB_ENTRIES_MAX];
+	struct psc_entry psc[PSC_ENTRIES_MAX]; /* oldest first, as the TLB */
+	spinlock_t ranges_lock;
+	struct flush_range ranges[FLUSH_RANGES_MAX];
 };
 
 /*
@@ -107,15 +133,25 @@ struct vcpu *machine_vcpu(u32 id);
 u32 machine_nr_vcpus(void);
 
 /*
- * Loads a root, dropping all entries tagged with it. @root 0: none.
+ * Loads a root. @root 0: none. What is cached under its tag stays: whoever loads a root flushes.
  * Context: the vCPU's own task, outside guest mode. Emits root_loaded.
  */
 void vcpu_load_root(struct vcpu *vcpu, pfn_t root, u32 level);
-/* Drops every TLB entry. Context: the vCPU's own task, outside guest mode. Emits tlb_flushed. */
+/* Drops everything cached. Context: the vCPU's own task, outside guest mode. Emits tlb_flushed. */
 void vcpu_flush_tlb(struct vcpu *vcpu);
 /*
- * A violation exit drops what the TLB holds for that page under the loaded root. Context: the
- * vCPU's own task. Emits tlb_dropped when there was something.
+ * Drops what is cached under the loaded root. Context and event as vcpu_flush_tlb(). Mirrors
+ * flush_tlb_current.
+ */
+void vcpu_flush_tlb_current(struct vcpu *vcpu);
+/*
+ * Serves REQUEST_TLB_FLUSH_RANGE: drops what the requested ranges name, under any root, and forgets
+ * them. Context: the vCPU's own task, outside guest mode. Emits tlb_range_flushed for each.
+ */
+void vcpu_flush_ranges(struct vcpu *vcpu);
+/*
+ * A violation exit drops what is cached for that page under the loaded root, leaf and tables. Context:
+ * the vCPU's own task. Emits tlb_dropped when there was something.
  */
 void vcpu_drop_gfn(struct vcpu *vcpu, gfn_t gfn);
 
@@ -129,31 +165,50 @@ bool vcpu_enter(struct vcpu *vcpu);
 void vcpu_leave(struct vcpu *vcpu);
 /*
  * Return: whether @request was pending; it is not any more. Context: the vCPU's own task, which
- * must serve a flush before its next point: entries count as usable again. Mirrors
- * kvm_check_request.
+ * must serve a full flush before its next point: entries count as usable again. (What a ranged one
+ * names counts as gone until vcpu_flush_ranges(), which has points.) Mirrors kvm_check_request.
  */
 bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request request);
+
+/* Return: whether any request is pending. Context: the vCPU's own task. A READ_ONCE point. */
+bool vcpu_requests_pending(const struct vcpu *vcpu);
 
 /*
  * Posts @request to every vCPU, interrupts those in guest mode and waits until they have left it. A
  * guest notices the interrupt between two accesses. On return every vCPU is outside guest mode or
  * has served the request. Emits request_sent for each.
  * Context: any, spinning (allowed under mmu_lock). The caller must not be in guest mode.
- * Mirrors kvm_make_all_cpus_request with KVM_REQUEST_WAIT. Pairs with vcpu_enter(), vcpu_leave().
+ * Emits request_waited at the end. Mirrors kvm_make_all_cpus_request with KVM_REQUEST_WAIT. Pairs with
+ * vcpu_enter(), vcpu_leave().
  */
 void machine_request_all(enum vcpu_request request);
+/* The same without the wait: vCPUs in the guest are interrupted and leave it in their own time. */
+void machine_request_all_nowait(enum vcpu_request request);
+/*
+ * Has every vCPU drop what it has cached for @range, and only that, and waits as machine_request_all()
+ * does. A vCPU whose list of ranges is full drops everything instead. Context: as there. Stands for
+ * the ranged flush of a hypervisor.
+ */
+void machine_flush_range(const struct flush_range *range);
 
 /* --- the walker (walk.c) --- */
 
-enum guest_result { GUEST_DONE, GUEST_VIOLATION };
+enum guest_result {
+	GUEST_DONE,
+	GUEST_VIOLATION, /* the tables do not allow it */
+	GUEST_MISCONFIG, /* met an entry that is no legal one: W without R */
+};
 
 /*
- * One guest access: TLB, else a walk from the loaded root with A assists on the way and A/D assists
+ * One guest access: TLB, else a walk from the deepest table that the paging-structure cache knows under
+ * the loaded root (else from the root itself), with A assists on the way and A/D assists
  * at the leaf, then a TLB fill. Emits tlb_filled and guest_accessed. A violation changes nothing
  * beyond A bits. A gfn that the root does not reach is a violation. A/D bits are always on.
  * A full TLB drops its oldest entry (tlb_dropped); one of the same root, gfn and level is replaced
- * without an event of its own. Context: in guest mode, the vCPU's own task; a point for each table
- * read and each assist, none for a hit in the TLB.
+ * without an event of its own. The environment may evict what is cached for the page first
+ * (ANSWER_TLB); a walk through a cached table has the age of that cache entry, and so has what it
+ * fills; one from the root has that of its first step. Context: in guest mode, the vCPU's own task; a point for each table
+ * read and each assist, and one before the TLB is looked at.
  */
 enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access);
 

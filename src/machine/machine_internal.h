@@ -19,9 +19,28 @@ static inline bool tlb_covers(const struct tlb_entry *entry, gfn_t gfn)
 	return gfn_in(gfn, entry->gfn, entry->gfn + PT_PAGES(entry->level));
 }
 
+/* First page that the table covers is entry->gfn. */
+static inline bool psc_covers(const struct psc_entry *entry, gfn_t gfn)
+{
+	return gfn_in(gfn, entry->gfn, entry->gfn + PT_PAGES(entry->level + 1));
+}
+
 /* Return: the oldest entry under the loaded root that translates @gfn, else NULL. */
 const struct tlb_entry *tlb_find(const struct vcpu *vcpu, gfn_t gfn);
-/* Adds @entry as the youngest; fills in its time. Emits tlb_filled, maybe tlb_dropped. */
-void tlb_fill(struct vcpu *vcpu, struct tlb_entry entry);
+/* Adds @entry as the youngest. Emits tlb_filled, maybe tlb_dropped. */
+void tlb_fill(struct vcpu *vcpu, const struct tlb_entry *entry);
+/* Drops what the TLB holds for @gfn under the loaded root, and with @tables what leads there. */
+void tlb_evict(struct vcpu *vcpu, gfn_t gfn, bool tables);
+
+/* Return: the entry under the loaded root that leads deepest towards @gfn, else NULL. */
+const struct psc_entry *psc_find(const struct vcpu *vcpu, gfn_t gfn);
+/* Adds @entry as the youngest. Emits psc_filled. */
+void psc_fill(struct vcpu *vcpu, const struct psc_entry *entry);
+
+/* Return: whether serving @range drops a translation of [gfn, end); @table: one of a page table. */
+static inline bool range_drops(const struct flush_range *range, gfn_t gfn, gfn_t end, bool table)
+{
+	return range->start < end && gfn < range->end && !(table && range->leafs_only);
+}
 
 #endif

@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "machine/machine.h"
+#include "machine/machine_internal.h"
+#include "oracle/oracle.h"
 
 #define SCHEDULES 300
 #define LEVELS	  3
@@ -31,9 +32,12 @@ static u32 next_hashed(void *ctx, const struct sched_stop *stop)
 	return (u32)__builtin_ctzll(left);
 }
 
-static u64 value_default(void *ctx, const struct sched_stop *stop, u64 bound)
+/* What the environment answers, by kind of question. */
+static u64 answers[ANSWER_KIND_COUNT];
+
+static u64 value_answer(void *ctx, const struct sched_stop *stop, u64 bound)
 {
-	return 0;
+	return __atomic_load_n(&answers[stop->answer], __ATOMIC_RELAXED) % bound;
 }
 
 static struct vcpu *cpu[2];
@@ -73,7 +77,7 @@ static void set_up(void)
 
 static void run(u32 nr_tasks, void (*body)(u32 task), u64 schedule)
 {
-	static const struct sched_driver driver = { .next = next_hashed, .value = value_default };
+	static const struct sched_driver driver = { .next = next_hashed, .value = value_answer };
 
 	__atomic_store_n(&seed, schedule, __ATOMIC_RELAXED);
 	kern_set_driver(&driver);
@@ -154,9 +158,13 @@ static enum guest_result access_once(u32 vcpu, gfn_t gfn, enum access access)
 {
 	enum guest_result end;
 
-	while (!vcpu_enter(cpu[vcpu]))
+	while (!vcpu_enter(cpu[vcpu])) {
 		if (vcpu_take_request(cpu[vcpu], REQUEST_TLB_FLUSH))
 			vcpu_flush_tlb(cpu[vcpu]);
+		if (vcpu_take_request(cpu[vcpu], REQUEST_TLB_FLUSH_RANGE))
+			vcpu_flush_ranges(cpu[vcpu]);
+		vcpu_take_request(cpu[vcpu], REQUEST_FREE_OBSOLETE_ROOTS);
+	}
 	end = vcpu_access(cpu[vcpu], gfn, access);
 	vcpu_leave(cpu[vcpu]);
 	return end;
@@ -273,19 +281,376 @@ static void full_tlb_drops_oldest(void **state)
 	vcpu_load_root(cpu[0], 0, LEVELS); /* entries stay, tagged with a root that is not loaded */
 	assert_int_equal(inspect_nr_tlb(0), TLB_ENTRIES_MAX - 1);
 	assert_false(inspect_tlb_usable(0, root));
-	vcpu_load_root(cpu[0], root, LEVELS);
+	vcpu_load_root(cpu[0], root, LEVELS); /* nor does loading it drop anything */
+	assert_int_equal(inspect_nr_tlb(0), TLB_ENTRIES_MAX - 1);
+	vcpu_flush_tlb_current(cpu[0]);
 	assert_int_equal(inspect_nr_tlb(0), 0);
+	assert_int_equal(inspect_nr_psc(0), 0);
+}
+
+/* --- paging-structure cache --- */
+
+/* Each task body of one access: gfn and kind come from here. */
+static gfn_t wanted_gfn;
+static enum access wanted;
+
+static void access_task(u32 task)
+{
+	result[0] = access_once(0, wanted_gfn, wanted);
+}
+
+static enum guest_result access_alone(gfn_t gfn, enum access access)
+{
+	wanted_gfn = gfn;
+	wanted = access;
+	run(1, access_task, 0);
+	return result[0];
+}
+
+static void walk_learns_the_way_down(void **state)
+{
+	struct psc_view upper, lower;
+
+	set_up();
+	*entry_of(5, 1) = leaf(99, PTE_RWX);
+	event_context.clock = 7;
+	assert_int_equal(access_alone(5, ACCESS_READ), GUEST_DONE);
+	assert_int_equal(inspect_nr_psc(0), 2);
+	upper = inspect_psc(0, 0);
+	lower = inspect_psc(0, 1);
+	assert_int_equal(upper.level, 2);
+	assert_int_equal(upper.table, pte_pfn(*entry_of(5, 3)));
+	assert_int_equal(lower.level, 1);
+	assert_int_equal(lower.table, pte_pfn(*entry_of(5, 2)));
+	assert_int_equal(lower.gfn, 0);
+	assert_int_equal(lower.root, root);
+	assert_int_equal(upper.filled_at, 7);
+	assert_int_equal(lower.filled_at, 7);
+	assert_int_equal(inspect_tlb(0, 0).filled_at, 7);
+	assert_int_equal(inspect_nr_psc(1), 0);
+	assert_int_equal(inspect_nr_psc(7), 0);
+}
+
+static void walk_goes_on_from_the_deepest_table(void **state)
+{
+	set_up();
+	*entry_of(5, 1) = leaf(99, PTE_RWX);
+	*entry_of(6, 1) = leaf(98, PTE_RWX);
+	*entry_of(6 + PT_PAGES(2), 1) = leaf(97, PTE_RWX);
+	event_context.clock = 7;
+	access_alone(5, ACCESS_READ);
+	/* The table is unlinked: it is still reached, and what is found there is as old as the way. */
+	*entry_of(5, 2) = 0;
+	event_context.clock = 20;
+	assert_int_equal(access_alone(6, ACCESS_WRITE), GUEST_DONE);
+	assert_int_equal(inspect_tlb(0, 1).pfn, 98);
+	assert_int_equal(inspect_tlb(0, 1).filled_at, 7);
+	/* Its neighbour is found below the level-2 table, which the cache knows as well. */
+	*entry_of(5, 3) = 0;
+	assert_int_equal(access_alone(6 + PT_PAGES(2), ACCESS_READ), GUEST_DONE);
+	assert_int_equal(inspect_tlb(0, 2).filled_at, 7);
+	assert_int_equal(inspect_nr_psc(0), 3);
+	assert_int_equal(inspect_psc(0, 2).filled_at, 7);
+	vcpu_drop_gfn(cpu[0], 5);
+	assert_int_equal(inspect_nr_psc(0), 1);
+	assert_int_equal(inspect_nr_tlb(0), 2);
+	assert_int_equal(access_alone(5, ACCESS_READ), GUEST_VIOLATION);
+	vcpu_flush_tlb(cpu[0]);
+	assert_int_equal(inspect_nr_psc(0), 0);
+	assert_int_equal(access_alone(6, ACCESS_READ), GUEST_VIOLATION);
+}
+
+static void cached_way_keeps_its_rights(void **state)
+{
+	set_up();
+	*entry_of(5, 1) = leaf(99, PTE_RWX);
+	*entry_of(6, 1) = leaf(98, PTE_RWX);
+	*entry_of(5, 3) &= ~PTE_W;
+	*entry_of(5, 2) &= ~PTE_X;
+	assert_int_equal(access_alone(5, ACCESS_READ), GUEST_DONE);
+	assert_int_equal(inspect_tlb(0, 0).access, PTE_R);
+	assert_int_equal(access_alone(6, ACCESS_WRITE), GUEST_VIOLATION);
+	assert_int_equal(access_alone(6, ACCESS_EXEC), GUEST_VIOLATION);
+	assert_int_equal(access_alone(6, ACCESS_READ), GUEST_DONE);
+	assert_int_equal(inspect_tlb(0, 1).access, PTE_R);
+}
+
+static void full_cache_forgets_the_oldest_way(void **state)
+{
+	struct psc_entry again;
+
+	set_up();
+	for (u32 i = 0; i < PSC_ENTRIES_MAX; i++)
+		*entry_of(i * PT_PAGES(2), 1) = leaf(100 + i, PTE_RWX);
+	for (u32 i = 0; i < PSC_ENTRIES_MAX; i++)
+		access_alone(i * PT_PAGES(2), ACCESS_READ);
+	/* One level-2 table and eight below it: the former is forgotten. */
+	assert_int_equal(inspect_nr_psc(0), PSC_ENTRIES_MAX);
+	for (u32 i = 0; i < PSC_ENTRIES_MAX; i++)
+		assert_int_equal(inspect_psc(0, i).gfn, i * PT_PAGES(2));
+	vcpu_drop_gfn(cpu[0], 0);
+	again = cpu[0]->psc[2];
+	again.table = 77;
+	psc_fill(cpu[0], &again);
+	assert_int_equal(inspect_nr_psc(0), PSC_ENTRIES_MAX - 1);
+	assert_int_equal(inspect_psc(0, 2).gfn, 4 * PT_PAGES(2));
+	assert_int_equal(inspect_psc(0, PSC_ENTRIES_MAX - 2).table, 77);
+}
+
+static void flush_of_the_current_root_leaves_others(void **state)
+{
+	pfn_t other;
+
+	set_up();
+	*entry_of(5, 1) = leaf(99, PTE_RWX);
+	access_alone(5, ACCESS_READ);
+	other = root;
+	root = frame_alloc(FRAME_PAGE_TABLE);
+	*entry_of(5, 1) = leaf(98, PTE_RWX);
+	vcpu_load_root(cpu[0], root, LEVELS);
+	access_alone(5, ACCESS_READ);
+	assert_int_equal(inspect_nr_tlb(0), 2);
+	assert_int_equal(inspect_nr_psc(0), 4);
+	vcpu_flush_tlb_current(cpu[0]);
+	assert_int_equal(inspect_nr_tlb(0), 1);
+	assert_int_equal(inspect_tlb(0, 0).root, other);
+	assert_int_equal(inspect_nr_psc(0), 2);
+	assert_int_equal(inspect_psc(0, 1).root, other);
+}
+
+static void misconfigured_task(u32 task)
+{
+	result[0] = access_once(0, 1, ACCESS_READ);
+	result[1] = access_once(0, 2, ACCESS_WRITE);
+	result[2] = access_once(0, PT_PAGES(2), ACCESS_READ);
+}
+
+static void illegal_entry_is_told_from_a_violation(void **state)
+{
+	set_up();
+	*entry_of(1, 1) = PTE_W | PTE_X | 1ull << 40;
+	*entry_of(2, 1) = leaf(99, PTE_W);
+	*entry_of(PT_PAGES(2), 2) = leaf(98, PTE_W | PTE_X | PTE_PS);
+	run(1, misconfigured_task, 0);
+	for (u32 i = 0; i < 3; i++)
+		assert_int_equal(result[i], GUEST_MISCONFIG);
+	assert_int_equal(inspect_nr_tlb(0), 0);
+	assert_int_equal(*entry_of(2, 1), leaf(99, PTE_W));
+	assert_false(pte_hw_present(*entry_of(1, 1)));
+}
+
+/* --- what the environment may do --- */
+
+static void environment_evicts(void **state)
+{
+	set_up();
+	*entry_of(5, 1) = leaf(99, PTE_RWX);
+	*entry_of(6, 1) = leaf(98, PTE_RWX);
+	access_alone(5, ACCESS_READ);
+	access_alone(6, ACCESS_READ);
+	*entry_of(5, 1) = 0;
+	assert_int_equal(access_alone(5, ACCESS_READ), GUEST_DONE); /* by the TLB */
+	answers[ANSWER_TLB] = 1;
+	assert_int_equal(access_alone(5, ACCESS_READ), GUEST_VIOLATION);
+	assert_int_equal(inspect_nr_tlb(0), 1);
+	assert_int_equal(inspect_nr_psc(0), 2);
+	*entry_of(5, 3) = 0;
+	assert_int_equal(access_alone(6, ACCESS_READ),
+			 GUEST_DONE); /* walked from the cached table */
+	answers[ANSWER_TLB] = 2;
+	assert_int_equal(access_alone(6, ACCESS_READ), GUEST_VIOLATION);
+	assert_int_equal(inspect_nr_psc(0), 0);
+	answers[ANSWER_TLB] = 0;
+}
+
+static u64 cmpxchg_old, touched;
+static bool cmpxchg_done;
+
+static void accessors_task(u32 task)
+{
+	u64 *ptep = frame_words(root) + 6; /* far from what is walked below */
+
+	pte_write(ptep, 0, 5);
+	cmpxchg_old = pte_read(ptep);
+	cmpxchg_done = pte_try_cmpxchg(ptep, &cmpxchg_old, 6);
+	pte_xchg(ptep + 1, 9);
+	touched = event_context.touched[task];
+	access_once(0, 4, ACCESS_READ);
+	touched += 100 * (event_context.touched[task] - touched);
+}
+
+static void environment_refuses_an_exchange(void **state)
+{
+	set_up();
+	run(1, accessors_task, 0);
+	assert_true(cmpxchg_done);
+	assert_int_equal(frame_words(root)[6], 6);
+	set_up();
+	answers[ANSWER_CMPXCHG] = 1;
+	run(1, accessors_task, 0);
+	answers[ANSWER_CMPXCHG] = 0;
+	assert_false(cmpxchg_done);
+	assert_int_equal(cmpxchg_old, 5);
+	assert_int_equal(frame_words(root)[6], 5);
+}
+
+static void software_is_counted_and_the_walker_is_not(void **state)
+{
+	set_up();
+	run(1, accessors_task, 0);
+	assert_int_equal(touched, 4);
+}
+
+/* --- ranged flushes --- */
+
+static void set_up_three_pages(void)
+{
+	set_up();
+	*entry_of(5, 1) = leaf(99, PTE_RWX);
+	*entry_of(6, 1) = leaf(98, PTE_RWX);
+	*entry_of(PT_PAGES(2), 1) = leaf(97, PTE_RWX);
+	access_alone(5, ACCESS_READ);
+	access_alone(6, ACCESS_READ);
+	access_alone(PT_PAGES(2), ACCESS_READ);
+}
+
+static struct flush_range flushed;
+static u32 nr_flushes;
+
+static void flush_range_task(u32 task)
+{
+	for (u32 i = 0; i < nr_flushes; i++)
+		machine_flush_range(&flushed);
+}
+
+static void flush_range_alone(struct flush_range range, u32 times)
+{
+	flushed = range;
+	nr_flushes = times;
+	run(1, flush_range_task, 0);
+}
+
+static void serve_task(u32 task)
+{
+	if (vcpu_take_request(cpu[0], REQUEST_TLB_FLUSH_RANGE))
+		vcpu_flush_ranges(cpu[0]);
+}
+
+static void ranged_flush_drops_its_range_only(void **state)
+{
+	set_up_three_pages();
+	flush_range_alone((struct flush_range){ 5, 6, .leafs_only = true }, 1);
+	assert_true(inspect_request_pending(0, REQUEST_TLB_FLUSH_RANGE));
+	assert_false(inspect_request_pending(0, REQUEST_TLB_FLUSH));
+	assert_true(inspect_flush_pending(0));
+	assert_true(inspect_tlb_usable(0, root));
+	assert_false(inspect_cached_usable(0, root, 5, 6, false));
+	assert_false(inspect_cached_usable(0, root, 0, PT_PAGES(2), false));
+	assert_true(inspect_cached_usable(0, root, 0, PT_PAGES(2), true));
+	assert_true(inspect_cached_usable(0, root, 6, 7, false));
+	assert_false(inspect_cached_usable(0, root + 1, 6, 7, false));
+	/* A vCPU in the guest uses what it has; one that will not find the request will, too. */
+	cpu[0]->running = true;
+	assert_true(inspect_cached_usable(0, root, 5, 6, false));
+	cpu[0]->running = false;
+	cpu[0]->requests = 0;
+	assert_true(inspect_cached_usable(0, root, 5, 6, false));
+	cpu[0]->requests = BIT_ULL(REQUEST_TLB_FLUSH_RANGE);
+	run(1, serve_task, 0);
+	assert_false(inspect_flush_pending(0));
+	assert_int_equal(inspect_nr_tlb(0), 2);
+	assert_int_equal(inspect_tlb(0, 0).gfn, 6);
+	assert_int_equal(inspect_nr_psc(0), 3);
+	assert_true(inspect_cached_usable(0, root, 5, 6, false));
+	flush_range_alone((struct flush_range){ 5, 6, .leafs_only = false }, 1);
+	assert_false(inspect_cached_usable(0, root, 0, PT_PAGES(2), true));
+	run(1, serve_task, 0);
+	assert_int_equal(inspect_nr_tlb(0), 2);
+	assert_int_equal(inspect_nr_psc(0), 1); /* the table beside; both above the page are gone */
+	assert_int_equal(inspect_psc(0, 0).gfn, PT_PAGES(2));
+}
+
+static void too_many_ranges_become_a_full_flush(void **state)
+{
+	set_up_three_pages();
+	flush_range_alone((struct flush_range){ 5, 6, .leafs_only = false }, FLUSH_RANGES_MAX);
+	assert_false(inspect_request_pending(0, REQUEST_TLB_FLUSH));
+	flush_range_alone((struct flush_range){ 6, 7, .leafs_only = false }, 1);
+	assert_true(inspect_request_pending(0, REQUEST_TLB_FLUSH));
+	assert_true(inspect_request_pending(1, REQUEST_TLB_FLUSH));
+	assert_false(inspect_cached_usable(0, root, 6, 7, false));
+	assert_int_equal(access_alone(5, ACCESS_READ), GUEST_DONE);
+	assert_int_equal(inspect_nr_tlb(0), 1);
+	assert_int_equal(cpu[0]->nr_ranges, 0);
+}
+
+/* --- what is told --- */
+
+static u64 told[EVENT_COUNT]; /* how often */
+static u64 last_field[EVENT_COUNT]; /* last field of the last one */
+
+static void note_event(const struct event *event)
+{
+	u32 last = event_rows[event->id].nr_fields - 1;
+
+	__atomic_fetch_add(&told[event->id], 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&last_field[event->id], event_field(event, last), __ATOMIC_RELAXED);
+}
+
+/* Only @events: no oracle need know of tables without an MMU. */
+static void listen(u64 events)
+{
+	if (events)
+		for (u32 i = 0; i < EVENT_COUNT; i++)
+			told[i] = 0;
+	oracle_tap(events ? note_event : NULL);
+	event_context.interest = events;
+}
+
+static void serve_all_task(u32 task)
+{
+	serve_task(task);
+	machine_request_all(REQUEST_TLB_FLUSH);
+	vcpu_drop_gfn(cpu[0], 6);
+	vcpu_drop_gfn(cpu[0], 6);
+}
+
+static void caches_and_requests_are_told(void **state)
+{
+	listen(BIT_ULL(EVENT_psc_filled) | BIT_ULL(EVENT_tlb_range_flushed) |
+	       BIT_ULL(EVENT_tlb_dropped) | BIT_ULL(EVENT_request_waited) |
+	       BIT_ULL(EVENT_cmpxchg_refused));
+	set_up_three_pages();
+	assert_int_equal(told[EVENT_psc_filled], 3);
+	assert_int_equal(last_field[EVENT_psc_filled], pte_pfn(*entry_of(PT_PAGES(2), 2)));
+	flush_range_alone((struct flush_range){ 5, 6, .leafs_only = true }, 2);
+	assert_int_equal(told[EVENT_request_waited], 2);
+	assert_int_equal(last_field[EVENT_request_waited], REQUEST_TLB_FLUSH_RANGE);
+	run(1, serve_all_task, 0);
+	assert_int_equal(told[EVENT_tlb_range_flushed], 2);
+	assert_int_equal(last_field[EVENT_tlb_range_flushed], 6);
+	assert_int_equal(told[EVENT_request_waited], 3);
+	assert_int_equal(last_field[EVENT_request_waited], REQUEST_TLB_FLUSH);
+	assert_int_equal(told[EVENT_tlb_dropped], 1);
+	set_up();
+	answers[ANSWER_CMPXCHG] = 1;
+	run(1, accessors_task, 0);
+	answers[ANSWER_CMPXCHG] = 0;
+	listen(0);
+	assert_int_equal(told[EVENT_cmpxchg_refused], 1);
+	assert_int_equal(last_field[EVENT_cmpxchg_refused], 6);
 }
 
 /* --- races --- */
 
 /* Maps gfn 5 of a fresh machine; tasks go straight to its entry. */
-static u64 *contended;
+static u64 *contended, *above; /* the entry, and the one that leads to its table */
 
 static void set_up_contended(void)
 {
 	set_up();
 	contended = entry_of(5, 1);
+	above = entry_of(5, 2);
 	*contended = leaf(99, PTE_RWX);
 }
 
@@ -354,6 +719,106 @@ static void flush_request_leaves_nothing_usable(void **state)
 	assert_true(entered_meanwhile);
 }
 
+/* The table above the contended entry is unlinked; a vCPU may know the way, or be on it. */
+static void unlink_vs_guests_task(u32 task)
+{
+	pfn_t table = kern_page_nr(contended);
+
+	if (task < 2) {
+		for (u32 i = 0; i < 3; i++)
+			access_once(task, 5 + i, ACCESS_WRITE);
+		return;
+	}
+	pte_xchg(above, 0);
+	machine_request_all(REQUEST_TLB_FLUSH);
+	for (u32 i = 0; i < 2; i++) {
+		usable_after_flush += stale(i);
+		for (u32 n = 0; n < inspect_nr_psc(i); n++)
+			usable_after_flush +=
+				inspect_psc(i, n).table == table && inspect_tlb_usable(i, root);
+	}
+}
+
+static void nothing_leads_to_an_unlinked_table_after_a_flush(void **state)
+{
+	usable_after_flush = 0;
+	for (u64 i = 0; i < SCHEDULES; i++) {
+		set_up_contended();
+		run(3, unlink_vs_guests_task, i);
+		assert_int_equal(usable_after_flush, 0);
+	}
+}
+
+static u32 others_usable;
+
+static void ranged_flush_vs_guests_task(u32 task)
+{
+	const struct flush_range range = { 5, 6, .leafs_only = true };
+
+	if (task < 2) {
+		for (u32 i = 0; i < 4; i++)
+			access_once(task, 5 + i % 2, ACCESS_WRITE);
+		return;
+	}
+	if (task == 2)
+		pte_xchg(contended, 0);
+	machine_flush_range(&range);
+	if (task != 2)
+		return;
+	for (u32 i = 0; i < 2; i++)
+		for (u32 n = 0; n < inspect_nr_tlb(i); n++) {
+			bool usable = inspect_cached_usable(i, root, inspect_tlb(i, n).gfn,
+							    inspect_tlb(i, n).gfn + 1, false);
+
+			usable_after_flush += usable && inspect_tlb(i, n).pfn == 99;
+			others_usable += usable && inspect_tlb(i, n).pfn == 98;
+		}
+}
+
+static void ranged_flush_leaves_nothing_of_it_usable(void **state)
+{
+	usable_after_flush = others_usable = 0;
+	for (u64 i = 0; i < SCHEDULES; i++) {
+		set_up_contended();
+		*entry_of(6, 1) = leaf(98, PTE_RWX);
+		run(4, ranged_flush_vs_guests_task, i);
+		assert_int_equal(usable_after_flush, 0);
+	}
+	assert_true(others_usable);
+}
+
+static u64 sent;
+static u32 pending_seen;
+
+/* Leaves the guest only when the sender has returned. */
+static void nowait_task(u32 task)
+{
+	if (task == 0) {
+		while (!vcpu_enter(cpu[0]))
+			vcpu_take_request(cpu[0], REQUEST_FREE_OBSOLETE_ROOTS);
+		while (!READ_ONCE(sent))
+			cond_resched();
+		vcpu_leave(cpu[0]);
+		pending_seen += vcpu_requests_pending(cpu[0]);
+		return;
+	}
+	machine_request_all_nowait(REQUEST_FREE_OBSOLETE_ROOTS);
+	WRITE_ONCE(sent, 1);
+}
+
+static void request_without_wait_leaves_vcpus_in_the_guest(void **state)
+{
+	pending_seen = 0;
+	for (u64 i = 0; i < SCHEDULES; i++) {
+		set_up_contended();
+		sent = 0;
+		run(2, nowait_task, i);
+		assert_int_equal(cpu[0]->mode, OUTSIDE_GUEST_MODE);
+		assert_true(inspect_request_pending(1, REQUEST_FREE_OBSOLETE_ROOTS));
+	}
+	assert_in_range(pending_seen, 1, SCHEDULES - 1);
+}
+
 static void senders_that_are_vcpus_task(u32 task)
 {
 	for (u32 i = 0; i < 3; i++) {
@@ -381,6 +846,21 @@ int main(void)
 		cmocka_unit_test(violations_change_accessed_bits_only),
 		cmocka_unit_test(huge_leaf_fills_one_entry),
 		cmocka_unit_test(full_tlb_drops_oldest),
+		cmocka_unit_test(walk_learns_the_way_down),
+		cmocka_unit_test(walk_goes_on_from_the_deepest_table),
+		cmocka_unit_test(cached_way_keeps_its_rights),
+		cmocka_unit_test(full_cache_forgets_the_oldest_way),
+		cmocka_unit_test(flush_of_the_current_root_leaves_others),
+		cmocka_unit_test(illegal_entry_is_told_from_a_violation),
+		cmocka_unit_test(environment_evicts),
+		cmocka_unit_test(environment_refuses_an_exchange),
+		cmocka_unit_test(software_is_counted_and_the_walker_is_not),
+		cmocka_unit_test(ranged_flush_drops_its_range_only),
+		cmocka_unit_test(too_many_ranges_become_a_full_flush),
+		cmocka_unit_test(caches_and_requests_are_told),
+		cmocka_unit_test(nothing_leads_to_an_unlinked_table_after_a_flush),
+		cmocka_unit_test(ranged_flush_leaves_nothing_of_it_usable),
+		cmocka_unit_test(request_without_wait_leaves_vcpus_in_the_guest),
 		cmocka_unit_test(assist_never_revives_an_entry),
 		cmocka_unit_test(flush_request_leaves_nothing_usable),
 		cmocka_unit_test(senders_may_be_vcpus),

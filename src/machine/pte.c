@@ -10,3 +10,8 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 	event(spte_changed, .table = kern_page_nr(ptep), .index = index_in_table(ptep), .old = old,
 	      .new = new, .expected = expected, .how = how);
 }
+
+void pte_refused(const u64 *ptep)
+{
+	event(cmpxchg_refused, .table = kern_page_nr(ptep), .index = index_in_table(ptep));
+}

@@ -13,6 +13,12 @@
  * dependency in the kernel, and a race detector knows none. pte_xchg counts what it
  * returns as what its caller believes to have replaced.
  *
+ *   pte_walk(ptep)                      the walker's read of an entry
+ *
+ * The environment may refuse a pte_try_cmpxchg (ANSWER_CMPXCHG): it then fails as if somebody had
+ * interfered for a moment, and emits cmpxchg_refused. Each of software's accessors counts as an
+ * entry touched, which bounds how long a walk goes on without an offer to give way.
+ *
  * ptep points into a page-table frame, linked or not. These are macros because a site is named by
  * the function they stand in.
  */
@@ -24,8 +30,23 @@
 
 /* Emits spte_changed for the entry at @ptep. Called by the accessors and the walker only. */
 void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write how);
+/* Emits cmpxchg_refused for the entry at @ptep. */
+void pte_refused(const u64 *ptep);
+
+/* Outside of tasks nobody asks for the count: it may land in the place of any task. */
+_Static_assert((TASKS_MAX & (TASKS_MAX - 1)) == 0, "a task number is cut to an index by a mask");
+static inline void pte_touched(void)
+{
+	event_context.touched[event_context.task & (TASKS_MAX - 1)]++;
+}
 
 #define pte_read(ptep)                                     \
+	({                                                 \
+		pte_touched();                             \
+		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
+		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);   \
+	})
+#define pte_walk(ptep)                                     \
 	({                                                 \
 		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
 		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);   \
@@ -33,6 +54,7 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 #define pte_write(ptep, expected, new)                                    \
 	({                                                                \
 		u64 *ptep_ = (ptep), replaced_, new_ = (new);             \
+		pte_touched();                                            \
 		KERN_POINT(ptep_, "WRITE_ONCE(*" #ptep ")");              \
 		replaced_ = __atomic_load_n(ptep_, __ATOMIC_RELAXED);     \
 		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);          \
@@ -41,21 +63,25 @@ void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write
 #define pte_xchg(ptep, new)                                                     \
 	({                                                                      \
 		u64 *ptep_ = (ptep), replaced_, new_ = (new);                   \
+		pte_touched();                                                  \
 		KERN_POINT(ptep_, "xchg(" #ptep ")");                           \
 		replaced_ = __atomic_exchange_n(ptep_, new_, __ATOMIC_SEQ_CST); \
 		pte_changed(ptep_, replaced_, new_, replaced_, PTE_XCHG);       \
 		replaced_;                                                      \
 	})
-#define pte_try_cmpxchg(ptep, old, new)                                                         \
-	({                                                                                      \
-		u64 *ptep_ = (ptep), *old_ = (old), expected_ = *old_, new_ = (new);            \
-		bool done_;                                                                     \
-		KERN_POINT(ptep_, "try_cmpxchg64(" #ptep ")");                                  \
-		done_ = __atomic_compare_exchange_n(ptep_, old_, new_, false, __ATOMIC_SEQ_CST, \
-						    __ATOMIC_RELAXED);                          \
-		if (done_)                                                                      \
-			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG);            \
-		done_;                                                                          \
+#define pte_try_cmpxchg(ptep, old, new)                                                          \
+	({                                                                                       \
+		u64 *ptep_ = (ptep), *old_ = (old), expected_ = *old_, new_ = (new);             \
+		bool done_ = false;                                                              \
+		pte_touched();                                                                   \
+		if (unlikely(KERN_ANSWER(ptep_, "try_cmpxchg64(" #ptep ")", ANSWER_CMPXCHG, 2))) \
+			pte_refused(ptep_);                                                      \
+		else                                                                             \
+			done_ = __atomic_compare_exchange_n(ptep_, old_, new_, false,            \
+							    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+		if (done_)                                                                       \
+			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG);             \
+		done_;                                                                           \
 	})
 #define pte_assist(ptep, old, bits)                                                               \
 	({                                                                                        \

@@ -1,7 +1,6 @@
 /*
- * vCPUs: guest mode, requests, and the TLB as a list that only its own vCPU touches. Nobody empties
- * another vCPU's TLB: a sender posts a request, makes sure that the vCPU is out of the guest, and
- * the vCPU flushes on its way back in.
+ * vCPUs: guest mode and requests. Nobody empties another vCPU's TLB: a sender posts a request, makes
+ * sure that the vCPU is out of the guest, and the vCPU flushes on its way back in.
  *
  * Why no entry is used after machine_request_all(REQUEST_TLB_FLUSH) has returned:
  *  1. The sender sets the request, then looks at the mode; the vCPU sets the mode, then looks at
@@ -26,6 +25,10 @@ struct vcpu *vcpu_create(u32 id)
 	vcpu->root = 0;
 	vcpu->root_level = 0;
 	vcpu->nr_tlb = 0;
+	vcpu->nr_psc = 0;
+	vcpu->nr_ranges = 0;
+	vcpu->owes_ranges = false;
+	spin_lock_init_class(&vcpu->ranges_lock, LOCK_range_requests);
 	return vcpu;
 }
 
@@ -39,80 +42,11 @@ u32 machine_nr_vcpus(void)
 	return machine.nr_vcpus;
 }
 
-const struct tlb_entry *tlb_find(const struct vcpu *vcpu, gfn_t gfn)
-{
-	for (u32 i = 0; i < vcpu->nr_tlb; i++) {
-		const struct tlb_entry *entry = &vcpu->tlb[i];
-
-		if (entry->root == vcpu->root && tlb_covers(entry, gfn))
-			return entry;
-	}
-	return NULL;
-}
-
-/* Takes entry @nth out; the others keep their order, which is that of their fills. */
-static void tlb_remove(struct vcpu *vcpu, u32 nth)
-{
-	vcpu->nr_tlb--;
-	for (u32 i = nth; i < vcpu->nr_tlb; i++)
-		vcpu->tlb[i] = vcpu->tlb[i + 1];
-}
-
-static bool tlb_same_page(const struct tlb_entry *a, const struct tlb_entry *b)
-{
-	return a->root == b->root && a->gfn == b->gfn && a->level == b->level;
-}
-
-void tlb_fill(struct vcpu *vcpu, struct tlb_entry entry)
-{
-	u32 same = 0;
-
-	while (same < vcpu->nr_tlb && !tlb_same_page(&vcpu->tlb[same], &entry))
-		same++;
-	if (same < vcpu->nr_tlb) {
-		tlb_remove(vcpu, same);
-	} else if (vcpu->nr_tlb == TLB_ENTRIES_MAX) {
-		gfn_t oldest = vcpu->tlb[0].gfn;
-
-		tlb_remove(vcpu, 0);
-		event(tlb_dropped, .vcpu = vcpu->id, .gfn = oldest);
-	}
-	/* An oracle may look at the TLB while it handles the event: the entry must be there. */
-	entry.filled_at = event_context.clock;
-	vcpu->tlb[vcpu->nr_tlb++] = entry;
-	event(tlb_filled, .vcpu = vcpu->id, .root = entry.root, .gfn = entry.gfn,
-	      .level = entry.level, .pfn = entry.pfn, .access = entry.access);
-}
-
 void vcpu_load_root(struct vcpu *vcpu, pfn_t root, u32 level)
 {
-	/* The frame may have been another root before; what was cached then is not this one's. */
-	for (u32 i = vcpu->nr_tlb; i-- > 0;)
-		if (vcpu->tlb[i].root == root)
-			tlb_remove(vcpu, i);
 	vcpu->root = root;
 	vcpu->root_level = (u8)level;
 	event(root_loaded, .vcpu = vcpu->id, .root = root);
-}
-
-void vcpu_flush_tlb(struct vcpu *vcpu)
-{
-	vcpu->nr_tlb = 0;
-	event(tlb_flushed, .vcpu = vcpu->id);
-}
-
-void vcpu_drop_gfn(struct vcpu *vcpu, gfn_t gfn)
-{
-	bool dropped = false;
-
-	for (u32 i = vcpu->nr_tlb; i-- > 0;) {
-		if (vcpu->tlb[i].root != vcpu->root || !tlb_covers(&vcpu->tlb[i], gfn))
-			continue;
-		tlb_remove(vcpu, i);
-		dropped = true;
-	}
-	if (dropped)
-		event(tlb_dropped, .vcpu = vcpu->id, .gfn = gfn);
 }
 
 bool vcpu_enter(struct vcpu *vcpu)
@@ -143,9 +77,26 @@ void vcpu_leave(struct vcpu *vcpu)
 bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request request)
 {
 	/* One step: a request that is posted between a test and a clear would be lost unserved. */
-	u64 pending = fetch_and(&vcpu->requests, ~BIT_ULL(request));
+	bool pending = fetch_and(&vcpu->requests, ~BIT_ULL(request)) & BIT_ULL(request);
 
-	return pending & BIT_ULL(request);
+	if (request == REQUEST_TLB_FLUSH_RANGE && pending)
+		vcpu->owes_ranges = true;
+	return pending;
+}
+
+bool vcpu_requests_pending(const struct vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests);
+}
+
+/*
+ * @vcpu has just been seen outside: what it read of the tables comes before whatever the sender does
+ * with them, up to freeing one. No point, since the mode was read in the one before; acquire, which a
+ * failed exchange is not. Pairs with the release in vcpu_leave(); for the race detector.
+ */
+static void accesses_seen(const struct vcpu *vcpu)
+{
+	(void)__atomic_load_n(&vcpu->mode, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -162,6 +113,7 @@ static bool interrupt(struct vcpu *vcpu)
 	 */
 	if (try_cmpxchg64(&vcpu->mode, &mode, EXITING_GUEST_MODE))
 		return true;
+	accesses_seen(vcpu);
 	return mode == EXITING_GUEST_MODE;
 }
 
@@ -171,21 +123,66 @@ static void wait_outside(struct vcpu *vcpu)
 	u64 exiting = EXITING_GUEST_MODE;
 
 	await_change(&vcpu->mode, &exiting, sizeof(exiting));
+	accesses_seen(vcpu);
+}
+
+/* Return: whether @vcpu was in guest mode. */
+static bool post(struct vcpu *vcpu, enum vcpu_request request)
+{
+	/* Request before mode, see 1. above; pairs with smp_store_mb() in vcpu_enter(). */
+	fetch_or(&vcpu->requests, BIT_ULL(request));
+	event(request_sent, .vcpu = vcpu->id, .request = request);
+	return interrupt(vcpu);
+}
+
+/* @interrupted: mask of vCPUs that were in guest mode. */
+static void wait_all(u32 interrupted, enum vcpu_request request)
+{
+	for (; interrupted; interrupted &= interrupted - 1)
+		wait_outside(&machine.vcpus[__builtin_ctz(interrupted)]);
+	event(request_waited, .request = request);
 }
 
 void machine_request_all(enum vcpu_request request)
 {
 	u32 interrupted = 0;
 
+	for (u32 i = 0; i < machine.nr_vcpus; i++)
+		if (post(&machine.vcpus[i], request))
+			interrupted |= 1u << i;
+	wait_all(interrupted, request);
+}
+
+void machine_request_all_nowait(enum vcpu_request request)
+{
+	for (u32 i = 0; i < machine.nr_vcpus; i++)
+		post(&machine.vcpus[i], request);
+}
+
+/* Return: the request that has @vcpu drop what it has cached for @range, or more. */
+static enum vcpu_request add_range(struct vcpu *vcpu, const struct flush_range *range)
+{
+	bool added;
+
+	/* Races with other senders and with vcpu_flush_ranges(): a lost range is a lost flush. */
+	spin_lock(&vcpu->ranges_lock);
+	added = vcpu->nr_ranges < FLUSH_RANGES_MAX;
+	if (added)
+		vcpu->ranges[vcpu->nr_ranges++] = *range;
+	spin_unlock(&vcpu->ranges_lock);
+	return added ? REQUEST_TLB_FLUSH_RANGE : REQUEST_TLB_FLUSH;
+}
+
+void machine_flush_range(const struct flush_range *range)
+{
+	u32 interrupted = 0;
+
 	for (u32 i = 0; i < machine.nr_vcpus; i++) {
 		struct vcpu *vcpu = &machine.vcpus[i];
 
-		/* Request before mode, see 1. above; pairs with smp_store_mb() in vcpu_enter(). */
-		fetch_or(&vcpu->requests, BIT_ULL(request));
-		event(request_sent, .vcpu = i, .request = request);
-		if (interrupt(vcpu))
+		/* Range before request: a vCPU that finds the request must find the range. */
+		if (post(vcpu, add_range(vcpu, range)))
 			interrupted |= 1u << i;
 	}
-	for (; interrupted; interrupted &= interrupted - 1)
-		wait_outside(&machine.vcpus[__builtin_ctz(interrupted)]);
+	wait_all(interrupted, REQUEST_TLB_FLUSH_RANGE);
 }

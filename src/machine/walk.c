@@ -3,6 +3,10 @@
  * none. Every entry is read once, and whatever depends on that value being still there (setting A
  * or D) is one atomic step that fails if anything in the entry has changed; the walk then starts
  * over. So D never lands in an entry that was zapped, write-protected or redirected meanwhile.
+ *
+ * A table that a walk has come to may be unlinked before the walk reads it, or long before if the
+ * paging-structure cache led there. What is read in it is as old as the way to it: whoever unlinks a
+ * table owes a flush for it. So everything that a walk fills has the age of the walk's first step.
  */
 #include "machine/machine_internal.h"
 
@@ -13,19 +17,20 @@ struct walk {
 	u32 level;
 	pfn_t table; /* of that level */
 	u64 rights; /* R, W, X granted by all levels so far */
+	u64 since; /* event clock of the first step down from the root, ~0 before */
 };
 
-enum step { STEP_DOWN, STEP_DONE, STEP_VIOLATION, STEP_AGAIN };
+enum step { STEP_DOWN, STEP_DONE, STEP_VIOLATION, STEP_MISCONFIG, STEP_AGAIN };
 
 static const u64 right_for[ACCESS_COUNT] = { PTE_R, PTE_W, PTE_X };
 _Static_assert(PTE_R == 1 << ACCESS_READ && PTE_W == 1 << ACCESS_WRITE && PTE_X == 1 << ACCESS_EXEC,
 	       "the mask of a TLB entry has the bits of a table entry");
 
-static void guest_accessed(const struct walk *walk, const struct tlb_entry *entry, bool from_tlb)
+static void guest_accessed(const struct vcpu *vcpu, gfn_t gfn, enum access access,
+			   const struct tlb_entry *entry, bool from_tlb)
 {
-	event(guest_accessed, .vcpu = walk->vcpu->id, .gfn = walk->gfn,
-	      .pfn = entry->pfn + (walk->gfn - entry->gfn), .access = walk->access,
-	      .from_tlb = from_tlb);
+	event(guest_accessed, .vcpu = vcpu->id, .gfn = gfn, .pfn = entry->pfn + (gfn - entry->gfn),
+	      .access = access, .from_tlb = from_tlb);
 }
 
 static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
@@ -43,6 +48,14 @@ static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
 	walk->rights &= pte;
 	walk->table = child;
 	walk->level--;
+	walk->since = min_u64(walk->since, event_context.clock);
+	psc_fill(walk->vcpu,
+		 &(struct psc_entry){ .gfn = walk->gfn & ~(PT_PAGES(walk->level + 1) - 1),
+				      .root = walk->vcpu->root,
+				      .table = child,
+				      .filled_at = walk->since,
+				      .level = (u8)walk->level,
+				      .rights = (u8)(walk->rights & PTE_RWX) });
 	return STEP_DOWN;
 }
 
@@ -66,8 +79,9 @@ static enum step step_leaf(struct walk *walk, u64 *ptep, u64 pte)
 	entry.access = (u8)(walk->rights & (pte & PTE_D ? PTE_RWX : PTE_R | PTE_X));
 	entry.gfn = walk->gfn & ~(PT_PAGES(walk->level) - 1);
 	entry.pfn = pte_pfn(pte);
-	tlb_fill(walk->vcpu, entry);
-	guest_accessed(walk, &entry, false);
+	entry.filled_at = min_u64(walk->since, event_context.clock);
+	tlb_fill(walk->vcpu, &entry);
+	guest_accessed(walk->vcpu, walk->gfn, walk->access, &entry, false);
 	return STEP_DONE;
 }
 
@@ -75,49 +89,79 @@ static enum step step(struct walk *walk)
 {
 	u64 *ptep = frame_words(walk->table) + PT_INDEX(walk->gfn, walk->level);
 	/* Races with every writer of the entry: from here on only this value counts. */
-	u64 pte = pte_read(ptep);
+	u64 pte = pte_walk(ptep);
 
 	if (!pte_hw_present(pte))
-		return STEP_VIOLATION;
+		return pte_hw_misconfigured(pte) ? STEP_MISCONFIG : STEP_VIOLATION;
 	if (pte_hw_leaf(pte, walk->level))
 		return step_leaf(walk, ptep, pte);
 	return step_down(walk, ptep, pte);
 }
 
-static enum step walk_from_root(struct walk *walk)
+/* Where the walk begins: as deep as the paging-structure cache knows the way. */
+static void walk_begin(struct walk *walk)
+{
+	const struct psc_entry *known = psc_find(walk->vcpu, walk->gfn);
+
+	if (known) {
+		walk->level = known->level;
+		walk->table = known->table;
+		walk->rights = known->rights;
+		walk->since = known->filled_at;
+	} else {
+		walk->level = walk->vcpu->root_level;
+		walk->table = walk->vcpu->root;
+		walk->rights = PTE_RWX;
+		walk->since = ~0ull;
+	}
+}
+
+static enum step walk_once(struct walk *walk)
 {
 	enum step next;
 
-	walk->level = walk->vcpu->root_level;
-	walk->table = walk->vcpu->root;
-	walk->rights = PTE_RWX;
+	walk_begin(walk);
 	do {
 		next = step(walk);
 	} while (next == STEP_DOWN);
 	return next;
 }
 
-enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access)
+static enum guest_result walk_tables(struct vcpu *vcpu, gfn_t gfn, enum access access)
 {
 	struct walk walk = { .vcpu = vcpu, .gfn = gfn, .access = access };
-	const struct tlb_entry *hit;
 	enum step end;
 
-	/* In the guest by now: a flush may be asked for before the TLB is looked at, and must wait. */
-	KERN_POINT(&vcpu->mode, "tlb_lookup(vcpu)");
+	if (KVM_BUG_ON(!vcpu->root) || gfn >= PT_PAGES(vcpu->root_level + 1))
+		return GUEST_VIOLATION;
+	/* Each turn more means that somebody else has changed an entry. */
+	do {
+		end = walk_once(&walk);
+	} while (end == STEP_AGAIN);
+	if (end == STEP_DONE)
+		return GUEST_DONE;
+	return end == STEP_MISCONFIG ? GUEST_MISCONFIG : GUEST_VIOLATION;
+}
+
+enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access)
+{
+	const struct tlb_entry *hit;
+	u64 evicted;
+
+	/*
+	 * In the guest by now: a flush may be asked for before the TLB is looked at, and must wait.
+	 * Hardware may also forget anything at any time.
+	 */
+	evicted = environment_answer(ANSWER_TLB, 3);
+	if (unlikely(evicted))
+		tlb_evict(vcpu, gfn, evicted == 2);
 	hit = tlb_find(vcpu, gfn);
 	if (hit && (hit->access >> access & 1)) {
-		guest_accessed(&walk, hit, true);
+		guest_accessed(vcpu, gfn, access, hit, true);
 		return GUEST_DONE;
 	}
 	/* An outdated entry that allows too little faults as the tables would: the fault is spurious. */
 	if (hit && !(hit->rights >> access & 1))
 		return GUEST_VIOLATION;
-	if (KVM_BUG_ON(!vcpu->root) || gfn >= PT_PAGES(vcpu->root_level + 1))
-		return GUEST_VIOLATION;
-	/* Each turn more means that somebody else has changed an entry. */
-	do {
-		end = walk_from_root(&walk);
-	} while (end == STEP_AGAIN);
-	return end == STEP_DONE ? GUEST_DONE : GUEST_VIOLATION;
+	return walk_tables(vcpu, gfn, access);
 }

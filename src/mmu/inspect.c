@@ -2,41 +2,82 @@
 #include "subject/inspect.h"
 
 #include "mmu/mmu_internal.h"
+#include "mmu/spte.h"
 
+bool inspect_vm(void)
+{
+	return kvm_vm;
+}
+
+/* The list is read as it stands: no point lies between two of its stores. */
 u32 inspect_nr_roots(void)
 {
-	return kvm_vm && kvm_vm->tdp_mmu_root ? 1 : 0;
+	u32 nr = 0;
+
+	if (!kvm_vm)
+		return 0;
+	for (const struct kvm_mmu_page *root = kvm_vm->tdp_mmu_roots; root; root = root->next_root)
+		nr++;
+	return nr;
 }
 
 struct root_view inspect_root(u32 nth)
 {
-	const struct kvm_mmu_page *root = kvm_vm->tdp_mmu_root;
+	const struct kvm_mmu_page *root = kvm_vm->tdp_mmu_roots;
 
+	while (nth--)
+		root = root->next_root;
 	return (struct root_view){ .pfn = root->pfn,
 				   .level = root->role.level,
-				   .as_id = 0,
+				   .as_id = root->role.as_id,
 				   .invalid = root->role.invalid };
 }
 
 u32 inspect_nr_slots(void)
 {
-	return kvm_vm ? kvm_vm->memslots->nr : 0;
+	u32 nr = 0;
+
+	for (u32 as_id = 0; kvm_vm && as_id < AS_MAX; as_id++)
+		nr += kvm_vm->memslots[as_id]->nr;
+	return nr;
 }
 
 struct slot_view inspect_slot(u32 nth)
 {
-	const struct kvm_memory_slot *slot = &kvm_vm->memslots->slots[nth];
+	const struct kvm_memory_slot *slot;
+	u32 as_id = 0;
 
+	for (; nth >= kvm_vm->memslots[as_id]->nr; as_id++)
+		nth -= kvm_vm->memslots[as_id]->nr;
+	slot = kvm_vm->memslots[as_id]->slots[nth];
 	return (struct slot_view){ .start = slot->base_gfn,
-				   .end = slot->base_gfn + slot->npages,
+				   .end = memslot_end(slot),
 				   .hva = slot->userspace_addr,
-				   .as_id = slot->as_id };
+				   .as_id = as_id,
+				   .going = slot->flags & KVM_MEMSLOT_INVALID };
+}
+
+u64 inspect_memslot_generation(u32 as_id)
+{
+	return kvm_vm->memslots[as_id]->generation;
+}
+
+u32 inspect_vcpu_as(u32 vcpu)
+{
+	return kvm_vm && vcpu < kvm_vm->nr_vcpus ? kvm_vm->vcpus[vcpu].as_id : 0;
 }
 
 struct mmu_counters inspect_mmu_counters(void)
 {
+	u64 scheduled = 0;
+
+	for (const struct kvm_mmu_page *root = kvm_vm->tdp_mmu_roots; root; root = root->next_root)
+		scheduled += root->tdp_mmu_scheduled_root_to_zap;
 	return (struct mmu_counters){ .in_progress = kvm_vm->mmu_invalidate_in_progress,
 				      .active_invalidations = kvm_vm->mn_active_invalidate_count,
 				      .seq = kvm_vm->mmu_invalidate_seq,
-				      .tables = kvm_vm->tdp_mmu_pages };
+				      .tables = kvm_vm->tdp_mmu_pages,
+				      .scheduled_roots = scheduled,
+				      .memslot_waiters =
+					      kvm_vm->mn_memslots_update_rcuwait.waiter != 0 };
 }

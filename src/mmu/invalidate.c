@@ -10,6 +10,7 @@
  *     the last one ends: a fault may retry without need, never install without right.
  */
 #include "mmu/mmu_internal.h"
+#include "mmu/tdp_mmu.h"
 
 void kvm_mmu_invalidate_begin(struct kvm *kvm)
 {
@@ -19,7 +20,8 @@ void kvm_mmu_invalidate_begin(struct kvm *kvm)
 	WRITE_ONCE(kvm->mmu_invalidate_in_progress, in_progress);
 	event(invalidate_begun, 0);
 	/* Only the first one may forget the old range: the others are still inside theirs. */
-	if (in_progress == 1 || bug(begin_resets_hull)) {
+	if (!bug_if(begin_keeps_hull, in_progress == 1) &&
+	    (in_progress == 1 || bug(begin_resets_hull))) {
 		WRITE_ONCE(kvm->mmu_invalidate_range_start, INVALID_GPA);
 		WRITE_ONCE(kvm->mmu_invalidate_range_end, INVALID_GPA);
 	}
@@ -42,17 +44,25 @@ void kvm_mmu_invalidate_range_add(struct kvm *kvm, gfn_t start, gfn_t end)
 	WRITE_ONCE(kvm->mmu_invalidate_range_end, hull_end);
 }
 
+static void lower_in_progress(struct kvm *kvm, u64 in_progress)
+{
+	WRITE_ONCE(kvm->mmu_invalidate_in_progress, in_progress);
+	event(in_progress_lowered, .count = in_progress);
+}
+
 void kvm_mmu_invalidate_end(struct kvm *kvm)
 {
 	u64 seq = kvm->mmu_invalidate_seq + 1, in_progress = kvm->mmu_invalidate_in_progress;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
+	if (bug(count_lowered_before_seq))
+		lower_in_progress(kvm, in_progress - 1);
 	WRITE_ONCE(kvm->mmu_invalidate_seq, seq);
 	event(invalidate_ended, 0);
 	/* Pairs with smp_rmb() in kvm_mmu_faultin_pfn: whoever sees the count lowered sees seq raised. */
 	smp_wmb();
-	if (!bug(end_forgets_in_progress))
-		WRITE_ONCE(kvm->mmu_invalidate_in_progress, in_progress - 1);
+	if (!bug(end_forgets_in_progress) && !bug(count_lowered_before_seq))
+		lower_in_progress(kvm, in_progress - 1);
 	KVM_BUG_ON(!in_progress);
 	WARN_ON(kvm->mmu_invalidate_range_start == INVALID_GPA);
 }
@@ -61,7 +71,8 @@ void kvm_mmu_invalidate_end(struct kvm *kvm)
 static void remember_invalidation(struct kvm_vcpu *vcpu, u64 seq, u64 in_progress, gfn_t start,
 				  gfn_t end)
 {
-	vcpu->retry_waits = true;
+	vcpu->retry_on = &vcpu->kvm->mmu_invalidate_seq;
+	vcpu->retry_size = sizeof(vcpu->retry_seen);
 	vcpu->retry_seen[0] = seq;
 	vcpu->retry_seen[1] = in_progress;
 	vcpu->retry_seen[2] = start;
@@ -101,6 +112,10 @@ enum mmu_retry mmu_invalidate_retry_gfn_unsafe(struct kvm_vcpu *vcpu, u64 mmu_se
 	u64 in_progress = READ_ONCE(kvm->mmu_invalidate_in_progress);
 	u64 seq;
 
+	/* Each attempt reads it anew: one that kept an older value would never see it go down. */
+	if (bug_if(in_progress_hoisted, vcpu->retry_seen[1]))
+		in_progress = vcpu->retry_seen[1];
+
 	/*
 	 * Nothing orders these reads: the range may be that of an older invalidation, or half of a
 	 * new one. A wrong answer costs a retry, or is found out under the lock.
@@ -128,11 +143,15 @@ struct kvm_hva_range {
 	bool may_block;
 };
 
-/*
- * Takes mmu_lock at the first overlapping slot and calls on_lock there; without a slot neither
- * happens, on start as on end, because slots do not change in between.
- */
-static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *range)
+/* What has been done so far for a range that may overlap several slots. */
+struct hva_walk {
+	bool locked; /* mmu_lock, since the first slot that overlaps */
+	bool flush; /* owed */
+};
+
+/* Context: kvm->srcu. Return: false when no further slot need be looked at. */
+static bool handle_slot(struct kvm *kvm, const struct kvm_hva_range *range,
+			struct kvm_memory_slot *slot, struct hva_walk *walk)
 {
 	/*
 	 * Upstream starts each slot's walk with no flush owed. A yield in the second slot then drops
@@ -140,35 +159,51 @@ static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *ra
 	 * back meanwhile finds nothing to zap, owes no flush of its own, and frees them. stale_tlb.
 	 */
 	bool carry = kvm->variant.knob[KNOB_unmap_flush] == unmap_flush_carried;
-	bool locked = false, flush = false;
-	int idx = srcu_read_lock(&kvm->srcu);
-	struct kvm_memslots *slots = rcu_dereference(kvm->memslots);
+	hva_t start = max_u64(range->start, slot->userspace_addr);
+	hva_t end = min_u64(range->end, slot->userspace_addr + slot->npages);
+	struct kvm_gfn_range gfn_range;
 
-	for (u32 i = 0; i < slots->nr; i++) {
-		const struct kvm_memory_slot *slot = &slots->slots[i];
-		hva_t slot_end = slot->userspace_addr + slot->npages;
-		hva_t start = max_u64(range->start, slot->userspace_addr);
-		hva_t end = min_u64(range->end, slot_end);
-		struct kvm_gfn_range gfn_range;
-
-		if (start >= end)
-			continue;
-		gfn_range.start = slot->base_gfn + (start - slot->userspace_addr);
-		gfn_range.end = slot->base_gfn + (end - slot->userspace_addr);
-		gfn_range.may_block = range->may_block;
-		if (!locked) {
-			locked = true;
+	if (start >= end)
+		return true;
+	gfn_range.start = slot->base_gfn + (start - slot->userspace_addr);
+	gfn_range.end = slot->base_gfn + (end - slot->userspace_addr);
+	gfn_range.as_id = slot->as_id;
+	gfn_range.may_block = range->may_block;
+	if (!walk->locked) {
+		walk->locked = true;
+		write_lock(&kvm->mmu_lock);
+		range->on_lock(kvm);
+		if (bug_if(yield_between_begin_and_add, range->handler)) {
+			write_unlock(&kvm->mmu_lock);
 			write_lock(&kvm->mmu_lock);
-			range->on_lock(kvm);
-			if (!range->handler)
-				break;
 		}
-		flush |= range->handler(kvm, &gfn_range, carry && flush);
+		if (!range->handler)
+			return false;
+	}
+	walk->flush |= range->handler(kvm, &gfn_range, carry && walk->flush);
+	return true;
+}
+
+/*
+ * Takes mmu_lock at the first overlapping slot and calls on_lock there; without a slot neither
+ * happens, on start as on end, because slots do not change in between.
+ */
+static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *range)
+{
+	struct hva_walk walk = { .locked = false };
+	int idx = srcu_read_lock(&kvm->srcu);
+	bool more = true;
+
+	for (u32 as_id = 0; more && as_id < (bug(unmap_forgets_smm) ? 1 : AS_MAX); as_id++) {
+		struct kvm_memslots *slots = kvm_memslots(kvm, as_id);
+
+		for (u32 i = 0; more && i < slots->nr; i++)
+			more = handle_slot(kvm, range, slots->slots[i], &walk);
 	}
 	/* Under the lock still: when start has returned, the host frees the pages. */
-	if (range->flush_on_ret && flush && !bug(zap_skips_flush))
+	if (range->flush_on_ret && walk.flush && !bug(zap_skips_flush))
 		kvm_flush_remote_tlbs(kvm);
-	if (locked)
+	if (walk.locked)
 		write_unlock(&kvm->mmu_lock);
 	srcu_read_unlock(&kvm->srcu, idx);
 }
@@ -177,6 +212,14 @@ static bool kvm_mmu_unmap_gfn_range(struct kvm *kvm, const struct kvm_gfn_range 
 {
 	kvm_mmu_invalidate_range_add(kvm, range->start, range->end);
 	return kvm_tdp_mmu_unmap_gfn_range(kvm, range, flush);
+}
+
+static void raise_active(struct kvm *kvm)
+{
+	spin_lock(&kvm->mn_invalidate_lock);
+	kvm->mn_active_invalidate_count++;
+	event(active_raised, .count = kvm->mn_active_invalidate_count);
+	spin_unlock(&kvm->mn_invalidate_lock);
 }
 
 static int kvm_mmu_notifier_invalidate_range_start(struct mmu_notifier *mn,
@@ -193,11 +236,28 @@ static int kvm_mmu_notifier_invalidate_range_start(struct mmu_notifier *mn,
 	};
 
 	/* First of all: keeps the memslots as they are until the matching end. */
-	spin_lock(&kvm->mn_invalidate_lock);
-	kvm->mn_active_invalidate_count++;
-	spin_unlock(&kvm->mn_invalidate_lock);
+	if (!bug(active_raised_late))
+		raise_active(kvm);
+	if (bug(start_takes_slots_lock)) {
+		mutex_lock(&kvm->slots_lock);
+		mutex_unlock(&kvm->slots_lock);
+	}
 	kvm_handle_hva_range(kvm, &hva_range);
+	if (bug(active_raised_late))
+		raise_active(kvm);
 	return 0;
+}
+
+/* Return: whether nothing is open any more. */
+static bool lower_active(struct kvm *kvm)
+{
+	u64 count = kvm->mn_active_invalidate_count;
+
+	if (WARN_ON(!count))
+		return false;
+	kvm->mn_active_invalidate_count = count - 1;
+	event(active_lowered, .count = count - 1);
+	return count == 1;
 }
 
 static void kvm_mmu_notifier_invalidate_range_end(struct mmu_notifier *mn,
@@ -210,22 +270,76 @@ static void kvm_mmu_notifier_invalidate_range_end(struct mmu_notifier *mn,
 		.on_lock = kvm_mmu_invalidate_end,
 	};
 
+	bool wake;
+
 	kvm_handle_hva_range(kvm, &hva_range);
 	/* Last of all, after seq was raised: pairs with the count in start. */
 	spin_lock(&kvm->mn_invalidate_lock);
-	if (!WARN_ON(!kvm->mn_active_invalidate_count))
-		kvm->mn_active_invalidate_count--;
+	wake = lower_active(kvm);
 	spin_unlock(&kvm->mn_invalidate_lock);
+	/* A memslot update may be waiting to publish its set. */
+	if (wake)
+		rcuwait_wake_up(&kvm->mn_memslots_update_rcuwait);
+}
+
+/*
+ * A page was replaced by a copy, announced under the PTL. Inside a pair of start and end there is nothing
+ * left to be changed: start has zapped the page and faults are kept off it. Linux up to 6.9.
+ */
+static bool kvm_change_spte_gfn(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush)
+{
+	return kvm_tdp_mmu_unmap_gfn_range(kvm, range, flush);
+}
+
+static void no_lock_needed(struct kvm *kvm)
+{
+}
+
+static void kvm_mmu_notifier_change_pte(struct mmu_notifier *mn, hva_t hva, pfn_t pfn,
+					bool writable)
+{
+	struct kvm *kvm = container_of(mn, struct kvm, mmu_notifier);
+	const struct kvm_hva_range hva_range = {
+		.start = hva,
+		.end = hva + 1,
+		.handler = kvm_change_spte_gfn,
+		.on_lock = no_lock_needed,
+		.flush_on_ret = true,
+		.may_block = false,
+	};
+
+	/* Without mmu_lock: it is our own start that raised it. */
+	if (READ_ONCE(kvm->mmu_invalidate_in_progress))
+		kvm_handle_hva_range(kvm, &hva_range);
+}
+
+static void kvm_mmu_notifier_release(struct mmu_notifier *mn)
+{
+	struct kvm *kvm = container_of(mn, struct kvm, mmu_notifier);
+	int idx = srcu_read_lock(&kvm->srcu);
+
+	kvm_mmu_zap_all(kvm);
+	srcu_read_unlock(&kvm->srcu, idx);
 }
 
 static const struct mmu_notifier_ops kvm_mmu_notifier_ops = {
 	.invalidate_range_start = kvm_mmu_notifier_invalidate_range_start,
 	.invalidate_range_end = kvm_mmu_notifier_invalidate_range_end,
+	.release = kvm_mmu_notifier_release,
+};
+static const struct mmu_notifier_ops kvm_mmu_notifier_ops_change_pte = {
+	.invalidate_range_start = kvm_mmu_notifier_invalidate_range_start,
+	.invalidate_range_end = kvm_mmu_notifier_invalidate_range_end,
+	.change_pte = kvm_mmu_notifier_change_pte,
+	.release = kvm_mmu_notifier_release,
 };
 
 void kvm_init_mmu_notifier(struct kvm *kvm)
 {
 	spin_lock_init_class(&kvm->mn_invalidate_lock, LOCK_mn_invalidate_lock);
-	kvm->mmu_notifier.ops = &kvm_mmu_notifier_ops;
+	rcuwait_init_class(&kvm->mn_memslots_update_rcuwait, LOCK_mn_active);
+	kvm->mmu_notifier.ops = kvm->variant.knob[KNOB_change_pte] == change_pte_present
+					? &kvm_mmu_notifier_ops_change_pte
+					: &kvm_mmu_notifier_ops;
 	mmu_notifier_register(&kvm->mmu_notifier);
 }

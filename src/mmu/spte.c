@@ -15,7 +15,9 @@ u64 make_spte(const struct spte_args *args)
 {
 	u64 spte = SPTE_MMU_PRESENT_MASK | SPTE_TDP_AD_ENABLED;
 
-	spte |= PTE_R | PTE_X | PTE_A;
+	spte |= PTE_R | PTE_X;
+	if (!args->prefetch)
+		spte |= PTE_A;
 	if (args->level > PT_LEVEL_4K)
 		spte |= PTE_PS;
 	spte |= args->pfn << PTE_PFN_SHIFT;

@@ -22,6 +22,31 @@
 /* Owned by one task until it writes something else. Bit positions do not depend on the geometry. */
 #define FROZEN_SPTE (SHADOW_NONPRESENT_VALUE | 0x5a0ull)
 
+/* W and X without R, which hardware refuses; generation in bits 3-10 and 52-62, gfn as a pfn. */
+#define SHADOW_MMIO_MASK       (PTE_RWX | BIT_ULL(63))
+#define SHADOW_MMIO_VALUE      (PTE_W | PTE_X)
+#define MMIO_SPTE_GEN_LOW_BITS 8
+#define MMIO_SPTE_GEN_MASK     (BIT_ULL(19) - 1)
+
+static inline bool is_mmio_spte(u64 spte)
+{
+	return (spte & SHADOW_MMIO_MASK) == SHADOW_MMIO_VALUE;
+}
+
+static inline u64 mmio_spte_of(gfn_t gfn, u64 gen)
+{
+	u64 low = gen & (BIT_ULL(MMIO_SPTE_GEN_LOW_BITS) - 1), high = gen >> MMIO_SPTE_GEN_LOW_BITS;
+
+	return SHADOW_MMIO_VALUE | gfn << PTE_PFN_SHIFT | low << 3 | high << 52;
+}
+
+static inline u64 mmio_spte_generation(u64 spte)
+{
+	u64 low = spte >> 3 & (BIT_ULL(MMIO_SPTE_GEN_LOW_BITS) - 1), high = spte >> 52 & 0x7ff;
+
+	return high << MMIO_SPTE_GEN_LOW_BITS | low;
+}
+
 static inline bool is_shadow_present_pte(u64 spte)
 {
 	return spte & SPTE_MMU_PRESENT_MASK;
@@ -87,6 +112,7 @@ struct spte_args {
 	pfn_t pfn;
 	u32 level;
 	bool host_writable; /* the host maps the page writable */
+	bool prefetch; /* nobody has accessed it yet: A stays clear */
 };
 
 /*

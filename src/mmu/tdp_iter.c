@@ -94,7 +94,8 @@ void tdp_iter_next(struct tdp_iter *iter)
 		 * with: stepping on from here would skip it and leave a mapping behind.
 		 */
 		tdp_iter_restart(iter);
-		return;
+		if (!bug(iterator_advances_after_yield))
+			return;
 	}
 	if (try_step_down(iter))
 		return;

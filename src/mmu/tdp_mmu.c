@@ -6,32 +6,91 @@
 
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"
+#include "mmu/tdp_mmu.h"
+
+static void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level,
+				bool shared);
 
 /*
- * Checks and accounts for a change that has happened. Context: mmu_lock, for reading when @shared.
- * Tables are only ever added here so far: a range zap leaves them in place.
+ * The entry of a table that is out of the tree becomes FROZEN, whatever it was. A faulter that stands in
+ * the table cannot install any more: it would expect the value that it read. Return: what was there.
  */
-static void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level)
+static u64 freeze_shared(u64 *sptep)
+{
+	u64 old_spte = pte_xchg(sptep, FROZEN_SPTE);
+
+	while (is_frozen_spte(old_spte)) {
+		u64 frozen = FROZEN_SPTE;
+
+		/* Somebody else has frozen it and will put something there: that is ours to take away. */
+		await_change(sptep, &frozen, sizeof(frozen));
+		old_spte = pte_xchg(sptep, FROZEN_SPTE);
+	}
+	return old_spte;
+}
+
+/*
+ * The same where nobody else holds mmu_lock: only what is present need be rewritten. Return: what was
+ * there, not present if nothing was done.
+ */
+static u64 freeze_exclusive(u64 *sptep, u32 level)
+{
+	u64 old_spte = pte_read(sptep);
+
+	if (!is_shadow_present_pte(old_spte))
+		return old_spte;
+	/* The CPU may come by through what it has cached of the tables above, and set D. */
+	if (is_last_spte(old_spte, level) && spte_needs_atomic_update(old_spte))
+		return pte_xchg(sptep, FROZEN_SPTE);
+	pte_write(sptep, old_spte, FROZEN_SPTE);
+	return old_spte;
+}
+
+/*
+ * Takes care of a table that has just been taken out of the tree, and of those below it. Who did it
+ * owes a flush for what the CPU has cached of them, unless the root is invalid.
+ */
+static void handle_removed_pt(struct kvm *kvm, u64 *pt, bool shared)
+{
+	struct kvm_mmu_page *sp = sptep_to_sp(pt);
+	u32 level = sp->role.level;
+
+	if (!bug(removed_table_stays_counted))
+		fetch_add(&kvm->tdp_mmu_pages, -1);
+	for (u32 i = 0; i < PT_ENTRIES; i++) {
+		u64 old_spte = shared ? freeze_shared(pt + i) : freeze_exclusive(pt + i, level);
+
+		if (shared || is_shadow_present_pte(old_spte))
+			handle_changed_spte(kvm, old_spte, FROZEN_SPTE, level, shared);
+	}
+	tdp_mmu_free_sp_rcu(sp);
+}
+
+/* Checks and accounts for a change that has happened. Context: mmu_lock, for reading when @shared. */
+static void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level, bool shared)
 {
 	bool was_present = is_shadow_present_pte(old_spte);
 	bool is_present = is_shadow_present_pte(new_spte);
 	bool was_leaf = was_present && is_last_spte(old_spte, level);
 	bool is_leaf = is_present && is_last_spte(new_spte, level);
+	bool pfn_changed = spte_to_pfn(old_spte) != spte_to_pfn(new_spte);
 
 	/* In place a mapping never moves to another frame: TLBs would hold both. */
-	if (KVM_BUG_ON(was_leaf && is_leaf && spte_to_pfn(old_spte) != spte_to_pfn(new_spte)))
+	if (KVM_BUG_ON(was_leaf && is_leaf && pfn_changed))
 		return;
 	if (old_spte == new_spte)
 		return;
 	if (is_leaf)
 		WARN_ON(!spte_writable_invariants_hold(new_spte));
 	if (!was_present && !is_present) {
-		WARN_ON(!is_frozen_spte(new_spte));
+		WARN_ON(!is_mmio_spte(old_spte) && !is_mmio_spte(new_spte) &&
+			!is_frozen_spte(new_spte));
 		return;
 	}
-	WARN_ON(was_present && !was_leaf);
 	if (is_present && !is_leaf)
 		fetch_add(&kvm->tdp_mmu_pages, 1);
+	if (was_present && !was_leaf && (is_leaf || !is_present || WARN_ON(pfn_changed)))
+		handle_removed_pt(kvm, frame_words(spte_to_pfn(old_spte)), shared);
 }
 
 int tdp_mmu_set_spte_atomic(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte)
@@ -44,9 +103,11 @@ int tdp_mmu_set_spte_atomic(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte
 	 * Other faults race here, each with the entry it read: whoever is first wins, and the value
 	 * that the loser would have replaced is not lost.
 	 */
-	if (!pte_try_cmpxchg(iter->sptep, &iter->old_spte, new_spte))
+	if (bug(set_spte_overwrites))
+		pte_write(iter->sptep, old_spte, new_spte);
+	else if (!pte_try_cmpxchg(iter->sptep, &iter->old_spte, new_spte))
 		return -EBUSY;
-	handle_changed_spte(kvm, old_spte, new_spte, iter->level);
+	handle_changed_spte(kvm, old_spte, new_spte, iter->level, true);
 	return 0;
 }
 
@@ -67,32 +128,5 @@ void tdp_mmu_iter_set_spte(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte)
 	else
 		pte_write(iter->sptep, old_spte, new_spte);
 	iter->old_spte = old_spte;
-	handle_changed_spte(kvm, old_spte, new_spte, iter->level);
-}
-
-bool tdp_mmu_iter_cond_resched(struct kvm *kvm, struct tdp_iter *iter, bool flush, bool shared)
-{
-	WARN_ON(iter->yielded);
-	if (!need_resched() && !rwlock_needbreak(&kvm->mmu_lock))
-		return false;
-	/* Progress first: a walk that gave way here already would never end under contention. */
-	if (iter->next_last_level_gfn == iter->yielded_gfn && !bug(yield_without_progress))
-		return false;
-	/*
-	 * Before the unlock: as soon as mmu_lock is free, whoever waits for this range may find it
-	 * empty, owe no flush of its own, and free the pages that TLBs still reach.
-	 */
-	WARN_ON(iter->gfn > iter->next_last_level_gfn);
-	if (flush && !bug(yield_skips_flush))
-		kvm_flush_remote_tlbs(kvm);
-	event(walk_yielded, .root = kvm->tdp_mmu_root->pfn, .position = iter->next_last_level_gfn);
-	/* Tables may be freed while we are away: no pointer into them survives this. */
-	rcu_read_unlock();
-	if (shared)
-		cond_resched_rwlock_read(&kvm->mmu_lock);
-	else
-		cond_resched_rwlock_write(&kvm->mmu_lock);
-	rcu_read_lock();
-	iter->yielded = true;
-	return true;
+	handle_changed_spte(kvm, old_spte, new_spte, iter->level, false);
 }

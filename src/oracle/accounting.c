@@ -1,20 +1,33 @@
 /*
  * accounting: when all tasks have ended, everything that was taken has been given back.
  *
- *  AC0  No invalidation is open, by the MMU's own counters; no lock is held that was told of (search
- *       is told of mmu_lock only; assertion AS4 judges all, at the end of each op); no linked entry is
- *       FROZEN; each host page has exactly the references that the host accounts for (a fault that
- *       is over holds none).
+ *  AC0  No invalidation is open, no root waits for its zap and no memslot update for invalidations, by
+ *       the MMU's own counters; no lock is held that was told of (search is told of mmu_lock only;
+ *       assertion AS4 judges all, at the end of each op); no linked entry is FROZEN; each host page has
+ *       exactly the references that the host accounts for (a fault that is over holds none). The counts
+ *       of invalidations are let off when the MMU was released and heard of a start but of no end.
  *  AC1  The page tables reachable from the roots, not counting these, are as many as the MMU says,
  *       and no other page table is left.
+ *  AC2  Each table is freed once. (The machine notices: assertion AS1.)
+ *  AC3  An invalid root that has been zapped holds nothing present, then and for ever after. When all
+ *       tasks have ended every invalid root has been.
+ *  AC4  With the VM no page table of it is left. While it is there, updates of its memslots have freed
+ *       what they have made and do not use: as many structures have come up as slots have.
  *
- * May be left over: roots, linked tables without leaves, the sequence number, the range fields,
- * pending requests, TLB entries. Flushes are due when a lock is released: with no lock held none is
- * owed.
+ * May be left over: roots, also invalid empty ones that vCPUs hold; linked tables without leaves, MMIO
+ * entries, the sequence number, the range fields, pending requests, cached translations. Flushes are due
+ * when a lock is released: with no lock held none is owed.
  */
 #include "oracle/judge.h"
 
 static const char counters_sentence[] = "With all tasks ended no invalidation is open.";
+static const char waits_sentence[] =
+	"With all tasks ended no root waits for its zap, and nobody for invalidations to end.";
+static const char revived_sentence[] = "Nothing comes into a root that has been zapped.";
+static const char zapped_sentence[] = "A root that has been zapped is empty.";
+static const char vm_sentence[] = "When the VM is gone so are its page tables.";
+static const char slots_sentence[] =
+	"Updates of the memslots free each structure that is not used.";
 static const char lock_sentence[] = "With all tasks ended no lock is held.";
 static const char frozen_sentence[] = "With all tasks ended no linked entry is FROZEN.";
 static const char page_sentence[] =
@@ -22,8 +35,13 @@ static const char page_sentence[] =
 static const char leak_sentence[] = "With all tasks ended every page table is linked.";
 static const char table_sentence[] = "The MMU counts as many page tables as are linked.";
 
+static s64 structures; /* of memslots: made and not freed */
+static bool slots_counted; /* those that were there before the first update are among them */
+
 void accounting_reset(void)
 {
+	structures = 0;
+	slots_counted = false;
 }
 
 struct end_state {
@@ -73,7 +91,9 @@ static void judge_table_frame(const struct end_state *end, pfn_t pfn)
 {
 	const struct ghost_table *table = ghost_linked_table(pfn);
 
-	if (!table || table->link != GHOST_LINKED)
+	if (!inspect_vm())
+		convict(end, "AC4", vm_sentence, "table", pfn, NULL, 0);
+	else if (!table || table->link != GHOST_LINKED)
 		convict(end, "AC1", leak_sentence, "table", pfn, NULL, 0);
 }
 
@@ -104,25 +124,105 @@ static void judge_pages(const struct end_state *end)
 	}
 }
 
-void accounting_event(const struct event *event)
+static void judge_slots(const struct end_state *end)
+{
+	if (slots_counted && structures != (s64)inspect_nr_slots())
+		convict(end, "AC4", slots_sentence, "structures", (u64)structures, "slots",
+			inspect_nr_slots());
+}
+
+static void judge_counters(const struct end_state *end, const struct mmu_counters *counters)
+{
+	if ((counters->in_progress || counters->active_invalidations) && !ghost.left_inside)
+		convict(end, "AC0", counters_sentence, "in_progress", counters->in_progress,
+			"active", counters->active_invalidations);
+	if (counters->scheduled_roots || counters->memslot_waiters)
+		convict(end, "AC0", waits_sentence, "scheduled_roots", counters->scheduled_roots,
+			"memslot_waiters", counters->memslot_waiters);
+	if (end->tables != counters->tables)
+		convict(end, "AC1", table_sentence, "linked", end->tables, "counted",
+			counters->tables);
+}
+
+/* AC3. The tables that hung below it are out of the tree and judged as such (spte_change C5). */
+static void judge_zapped(const struct event *event, pfn_t root)
+{
+	const struct end_state now = { .event = event };
+	const struct ghost_table *table = ghost_linked_table(root);
+	const u64 *words = inspect_table(root);
+
+	if (!table ||
+	    !(table->flags & (event->id == EVENT_quiesced ? GHOST_INVALID : GHOST_ZAPPED)))
+		return;
+	for (u32 i = 0; words && i < PT_ENTRIES; i++)
+		if (ghost_maps(words[i]))
+			convict(&now, "AC3", zapped_sentence, "root", root, "index", i);
+}
+
+static __noinline void quiesced(const struct event *event)
 {
 	struct end_state end = { .event = event };
 	struct mmu_counters counters;
 
 	judge_locks(&end);
 	judge_pages(&end);
-	if (!inspect_nr_roots())
+	if (!inspect_vm())
 		return;
 	counters = inspect_mmu_counters();
-	if (counters.in_progress || counters.active_invalidations)
-		convict(&end, "AC0", counters_sentence, "in_progress", counters.in_progress,
-			"active", counters.active_invalidations);
 	for (u32 i = 0; i < inspect_nr_roots(); i++) {
 		struct root_view root = inspect_root(i);
 
+		judge_zapped(event, root.pfn);
 		judge_table(&end, root.pfn, root.level);
 	}
-	if (end.tables != counters.tables)
-		convict(&end, "AC1", table_sentence, "linked", end.tables, "counted",
-			counters.tables);
+	judge_counters(&end, &counters);
+	judge_slots(&end);
+}
+
+static __noinline void revived(const struct event_spte_changed *event)
+{
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_accounting,
+		.class = "AC3",
+		.sentence = revived_sentence,
+		.at = ghost_mark(&event->head),
+		.against = ghost.change.previous,
+		.values = { { "root", event->table },
+			    { "index", event->index },
+			    { "new", event->new } },
+	});
+}
+
+static void memslot_changed(const struct event_memslot_changed *event)
+{
+	switch (event->step) {
+	case MEMSLOT_BEGUN:
+		if (!slots_counted)
+			structures = inspect_nr_slots();
+		slots_counted = true;
+		return;
+	case MEMSLOT_INVALID:
+	case MEMSLOT_ADDED:
+		structures++;
+		return;
+	case MEMSLOT_FREED:
+		structures--;
+		return;
+	}
+}
+
+void accounting_event(const struct event *event)
+{
+	const void *payload = event;
+
+	switch (event->id) {
+	case EVENT_spte_changed:
+		return revived(payload);
+	case EVENT_root_zapped:
+		return judge_zapped(event, event_field(event, 0));
+	case EVENT_memslot_changed:
+		return memslot_changed(payload);
+	default:
+		return quiesced(event);
+	}
 }

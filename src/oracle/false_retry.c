@@ -9,12 +9,20 @@
  *       without the lock  the same, or range and counts were moving during the attempt (race).
  *       lost, frozen      somebody else changed an entry on the way since the check, or owns it
  *                         (race).
+ *                         A lost exchange may also have been refused by the environment (other).
  *       obsolete root     the root is invalid (root).
+ *       slot invalid      an update of the memslots has marked the page's slot as going, and has not
+ *                         ended: readers of an old set may still come across the mark (slot).
+ *       MMIO gone         somebody else changed an entry on the way since the vCPU went into the guest
+ *                         and met the MMIO entry there (race).
  *  RC8  Under mmu_lock an open invalidation always has a range.
  *  SP2  An attempt that says FIXED has installed something itself; what others did is SPURIOUS, or a
  *       lost race and a RETRY.
  *  SP1  Two SPURIOUS answers to one access in a row, while nobody has changed an entry on the way:
- *       the walk that failed again should have found what the fault found.
+ *       the walk that failed again should have found what the fault found. (No guest waits for a
+ *       prefault: it does not count.)
+ *  PR4  A prefault that reports FIXED or SPURIOUS has found or left a leaf: there is one, or somebody
+ *       else has changed an entry on the way since it checked.
  *
  * A cause that is legal but unwanted (oracle_config.forbidden) is a violation of its class's name.
  */
@@ -24,6 +32,7 @@ static const char fr1[] = "A fault is told to retry only for a cause that exists
 static const char rc8[] = "An open invalidation has a range by the time mmu_lock is released.";
 static const char sp1[] = "An access that the tables allow succeeds after a spurious fault.";
 static const char sp2[] = "An attempt that says FIXED has installed an entry.";
+static const char pr4[] = "A prefault that reports success has found or left a leaf.";
 static const char unwanted[] = "This cause of a retry is legal, but was asked not to occur.";
 
 /* The last spurious attempt of each task; its op tells one access from the next. */
@@ -98,6 +107,36 @@ static struct cause cause_entry(const struct ghost_fault *fault, u32 task, bool 
 	return no_cause;
 }
 
+/* The environment may say that an exchange has failed though nobody interfered. */
+static struct cause cause_exchange(const struct ghost_fault *fault, u32 task)
+{
+	struct cause cause = cause_entry(fault, task, false);
+
+	if (cause.class == RETRY_CLASS_none && fault->refused)
+		cause.class = RETRY_CLASS_other;
+	return cause;
+}
+
+/* Before an attempt begins: what is known of the last one says nothing. */
+static struct cause cause_mmio(const struct event_fault_retried *event)
+{
+	u32 task = event->head.task, vcpu = ghost_task(task)->vcpu;
+	struct ghost_mark mark = ghost_path_changed(inspect_vcpu_root(vcpu), event->gfn,
+						    ghost.vcpu_entered[vcpu], task, NULL);
+
+	return mark.time ? (struct cause){ RETRY_CLASS_race, mark } : no_cause;
+}
+
+static struct cause cause_slot(const struct ghost_fault *fault)
+{
+	const struct ghost_memslot *memslot = &ghost.memslot;
+
+	if (!memslot->going || memslot->as_id != inspect_vcpu_as(fault->vcpu) ||
+	    !gfn_in(fault->gfn, memslot->start, memslot->end))
+		return no_cause;
+	return (struct cause){ RETRY_CLASS_slot, memslot->last };
+}
+
 static struct cause cause_root(const struct ghost_fault *fault)
 {
 	struct cause cause = no_cause;
@@ -123,8 +162,13 @@ static struct cause cause_of(const struct event_fault_retried *event)
 		return cause_entry(fault, event->head.task, true);
 	case RETRY_LOST_TABLE:
 	case RETRY_LOST_LEAF:
+		return cause_exchange(fault, event->head.task);
 	case RETRY_NO_TABLE:
 		return cause_entry(fault, event->head.task, false);
+	case RETRY_SLOT_INVALID:
+		return cause_slot(fault);
+	case RETRY_MMIO_GONE:
+		return cause_mmio(event);
 	}
 	return no_cause;
 }
@@ -175,6 +219,28 @@ static void judge_fixed(const struct event_fault_ended *event, const struct ghos
 	});
 }
 
+static void judge_prefault(const struct event_fault_ended *event, const struct ghost_fault *fault)
+{
+	pfn_t pfn = inspect_vcpu_root(fault->vcpu);
+	struct root_view root = ghost_root(pfn);
+	u64 since = max_u64(fault->checked.time, fault->begun);
+	gfn_t at = event->gfn;
+	struct ghost_leaf leaf;
+
+	if ((event->ret != SUBJECT_FIXED && event->ret != SUBJECT_SPURIOUS) ||
+	    ghost_next_leaf(&root, &at, event->gfn + 1, &leaf) ||
+	    ghost_path_changed(pfn, event->gfn, since, event->head.task, NULL).time)
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_false_retry,
+		.class = "PR4",
+		.sentence = pr4,
+		.at = ghost_mark(&event->head),
+		.against = ghost_last_change(pfn, event->gfn),
+		.values = { { "gfn", event->gfn }, { "ret", event->ret } },
+	});
+}
+
 static void fault_ended(const struct event_fault_ended *event)
 {
 	u32 task = event->head.task;
@@ -185,6 +251,8 @@ static void fault_ended(const struct event_fault_ended *event)
 		return;
 	if (event->ret == SUBJECT_FIXED)
 		judge_fixed(event, fault);
+	if (fault->prefetch)
+		return judge_prefault(event, fault);
 	before = spurious[task].ended;
 	spurious[task].ended = event->ret == SUBJECT_SPURIOUS ? event->head.time : 0;
 	if (!spurious[task].ended)

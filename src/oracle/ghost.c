@@ -23,6 +23,9 @@ static void task_reset(struct ghost_task *task)
 	task->section = 0;
 	task->mmu_acquired = nobody;
 	task->bracket = GHOST_OUTSIDE;
+	task->mmu_started = false;
+	task->vcpu = 0;
+	task->rcu_synced = task->slots_synced = 0;
 	task->fault.active = false;
 	task->fault.checked_section = 0;
 	task->fault.checked = nobody;
@@ -40,6 +43,14 @@ void ghost_reset(u64 seq)
 	ghost.settled = 0;
 	ghost.hull = (struct gfn_range){ ~0ull, 0 };
 	ghost.ended = nobody;
+	ghost.invalidating = 0;
+	ghost.dying = false;
+	ghost.released = nobody;
+	ghost.left_inside = false;
+	ghost.memslot.open = ghost.memslot.going = false;
+	ghost.memslot.last = nobody;
+	for (u32 i = 0; i < VCPUS_MAX; i++)
+		ghost.vcpu_entered[i] = 0;
 	for (u32 i = 0; i < ARRAY_SIZE(ghost.tasks); i++)
 		task_reset(&ghost.tasks[i]);
 }
@@ -57,6 +68,9 @@ static struct ghost_table *table_made(pfn_t pfn)
 	table->root = 0;
 	table->level = 0;
 	table->link = GHOST_PRIVATE;
+	table->flags = 0;
+	table->as_id = 0;
+	table->detached = nobody;
 	return table;
 }
 
@@ -100,7 +114,8 @@ static struct ghost_entry *entry_touched(pfn_t pfn, u64 index, u64 birth)
  * A table became reachable, or is no longer. What stands below it shares its lot: tables may be
  * filled before they are linked, and are taken away whole.
  */
-static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghost_link link)
+static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghost_link link,
+			 const struct event *event)
 {
 	const u64 *words = inspect_table(pfn);
 	struct ghost_table *table;
@@ -114,12 +129,14 @@ static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghos
 	table->base = base;
 	table->root = root;
 	table->link = (u8)link;
+	if (link == GHOST_DETACHED)
+		table->detached = ghost_mark(event);
 	if (level == PT_LEVEL_4K)
 		return;
 	for (u32 i = 0; i < PT_ENTRIES; i++)
 		if (ghost_is_table(words[i], level))
 			table_linked(pte_pfn(words[i]), level - 1, base + i * PT_PAGES(level), root,
-				     link);
+				     link, event);
 }
 
 void ghost_frame_allocated(const struct event_frame_allocated *event)
@@ -130,8 +147,12 @@ void ghost_frame_allocated(const struct event_frame_allocated *event)
 
 void ghost_frame_freed(const struct event_frame_freed *event)
 {
-	if (event->kind == FRAME_PAGE_TABLE && event->pfn && event->pfn < GHOST_FRAMES_MAX)
-		tables[event->pfn].epoch = 0;
+	if (event->kind != FRAME_PAGE_TABLE || !event->pfn || event->pfn >= GHOST_FRAMES_MAX)
+		return;
+	ghost.freed.link = GHOST_PRIVATE;
+	if (ghost_linked_table(event->pfn))
+		ghost.freed = tables[event->pfn];
+	tables[event->pfn].epoch = 0;
 }
 
 static void relink(const struct event_spte_changed *event)
@@ -144,10 +165,10 @@ static void relink(const struct event_spte_changed *event)
 		return;
 	if (change->was_table)
 		table_linked(pte_pfn(event->old), change->level - 1, change->gfn, change->root,
-			     GHOST_DETACHED);
+			     GHOST_DETACHED, &event->head);
 	if (change->is_table)
 		table_linked(pte_pfn(event->new), change->level - 1, change->gfn, change->root,
-			     GHOST_LINKED);
+			     GHOST_LINKED, &event->head);
 }
 
 static bool installs(const struct event_spte_changed *event)
@@ -179,6 +200,8 @@ void ghost_spte_changed(const struct event_spte_changed *event)
 	change->was_table = level && ghost_is_table(event->old, level);
 	change->is_table = level && ghost_is_table(event->new, level);
 	change->installs = installs(event);
+	change->revives =
+		change->is_mapped && !change->was_mapped && table && (table->flags & GHOST_ZAPPED);
 	if (change->installs)
 		ghost_task(event->head.task)->fault.installed = true;
 	change->previous = nobody;
@@ -195,7 +218,86 @@ void ghost_spte_changed(const struct event_spte_changed *event)
 
 void ghost_root_created(const struct event_root_created *event)
 {
-	table_linked(event->root, (u32)event->level, 0, event->root, GHOST_LINKED);
+	struct ghost_table *table;
+
+	table_linked(event->root, (u32)event->level, 0, event->root, GHOST_LINKED, &event->head);
+	table = table_at(event->root);
+	if (!table)
+		return;
+	table->flags = GHOST_ROOT;
+	table->as_id = (u8)event->as_id;
+}
+
+/* The three events hold the root, and nothing else. */
+void ghost_root_changed(const struct event *event)
+{
+	struct ghost_table *table = table_at(event_field(event, 0));
+
+	if (!table || !(table->flags & GHOST_ROOT))
+		return;
+	switch (event->id) {
+	case EVENT_root_invalidated:
+		table->flags |= GHOST_INVALID;
+		if (event->task < TASKS_MAX && ghost.tasks[event->task].mmu_locks)
+			ghost.invalidating |= 1u << event->task;
+		return;
+	case EVENT_root_zapped:
+		/* A valid one is zapped at release only, and may be filled again. */
+		if (table->flags & GHOST_INVALID)
+			table->flags |= GHOST_ZAPPED;
+		return;
+	case EVENT_root_unlisted:
+		table->flags |= GHOST_UNLISTED;
+		return table_linked(event_field(event, 0), table->level, 0, table->root,
+				    GHOST_DETACHED, event);
+	}
+}
+
+void ghost_walk_begun(const struct event_walk_begun *event)
+{
+	if (event->kind == WALK_ZAP_ALL)
+		ghost.dying = true;
+}
+
+/* --- memslots and grace periods --- */
+
+void ghost_memslot_changed(const struct event_memslot_changed *event)
+{
+	struct ghost_memslot *memslot = &ghost.memslot;
+
+	memslot->last = ghost_mark(&event->head);
+	switch (event->step) {
+	case MEMSLOT_BEGUN:
+		memslot->open = true;
+		memslot->going = false;
+		memslot->task = event->head.task;
+		return;
+	case MEMSLOT_INVALID:
+		memslot->going = true;
+		memslot->as_id = event->as_id;
+		memslot->start = event->start;
+		memslot->end = event->end;
+		return;
+	case MEMSLOT_ENDED:
+		memslot->open = memslot->going = false;
+		return;
+	}
+}
+
+void ghost_synchronized(const struct event_synchronized *event)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+
+	if (event->class == LOCK_rcu)
+		task->rcu_synced = event->head.time;
+	else if (event->class == LOCK_kvm_srcu)
+		task->slots_synced = event->head.time;
+}
+
+void ghost_mmu_released(const struct event *event)
+{
+	if (!ghost.released.time)
+		ghost.released = ghost_mark(event);
 }
 
 /* --- locks --- */
@@ -224,7 +326,11 @@ void ghost_mmu_lock_released(const struct event *event)
 	if (!task->mmu_locks)
 		return;
 	task->mmu_locks--;
-	if (!task->mmu_locks && task->unsettled)
+	if (task->mmu_locks)
+		return;
+	if (event->task < TASKS_MAX)
+		ghost.invalidating &= ~(1u << event->task);
+	if (task->unsettled)
 		settle(task, event->time);
 }
 
@@ -325,6 +431,10 @@ void ghost_notifier_moved(const struct event *event, enum ghost_bracket to)
 
 	ghost.nr_started += (to == GHOST_STARTED) - (task->bracket == GHOST_STARTED);
 	task->bracket = to;
+	if (to == GHOST_OUTSIDE) {
+		ghost.left_inside |= task->mmu_started && ghost.released.time;
+		task->mmu_started = false;
+	}
 	task->range.start = event_field(event, 0);
 	task->range.end = event_field(event, 1);
 }
@@ -344,6 +454,8 @@ void ghost_fault_begun(const struct event_fault_begun *event)
 	fault->snapshot = ghost.seq;
 	fault->checked_section = 0;
 	fault->installed = false;
+	fault->refused = false;
+	fault->prefetch = event->prefetch;
 	fault->checked = nobody;
 }
 
@@ -491,11 +603,19 @@ struct ghost_mark ghost_last_change(pfn_t root, gfn_t gfn)
 
 struct root_view ghost_root(pfn_t pfn)
 {
-	for (u32 i = 0; i < inspect_nr_roots(); i++) {
-		struct root_view root = inspect_root(i);
+	const struct ghost_table *table = ghost_linked_table(pfn);
 
-		if (root.pfn == pfn)
-			return root;
-	}
-	return (struct root_view){ .pfn = pfn };
+	if (!table || !(table->flags & GHOST_ROOT))
+		return (struct root_view){ .pfn = pfn };
+	return (struct root_view){ .pfn = pfn,
+				   .level = table->level,
+				   .as_id = table->as_id,
+				   .invalid = table->flags & GHOST_INVALID };
+}
+
+bool ghost_tag_counts(pfn_t root)
+{
+	const struct ghost_table *table = ghost_linked_table(root);
+
+	return !ghost.dying && !(table && (table->flags & GHOST_INVALID));
 }

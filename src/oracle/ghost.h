@@ -3,9 +3,10 @@
  * MMU's own counters. oracle.c brings it up to date before any oracle sees the event; oracles only
  * read it.
  *
- * It knows which frames are page tables and where they are linked, who changed each entry last,
- * which invalidations are open and over which guest frames, and what each task is about: the
- * mmu_lock section and the fault it is in, and the notification it is in the middle of.
+ * It knows which frames are page tables and where they are linked, which roots are valid, who changed
+ * each entry last, which invalidations are open and over which guest frames, how far an update of the
+ * memslots has got, and what each task is about: the mmu_lock section and the fault it is in, the
+ * notification it is in the middle of, and the grace periods it has waited for.
  */
 #ifndef ORACLE_GHOST_H
 #define ORACLE_GHOST_H
@@ -15,9 +16,6 @@
 #include "host/inspect.h"
 #include "machine/inspect.h"
 #include "subject/inspect.h"
-
-/* Keeps a long function out of dispatchers, which would save registers for it at each event. */
-#define __noinline __attribute__((noinline))
 
 #define GHOST_FRAMES_MAX	2048u /* pfns above are not followed */
 #define GHOST_INVALIDATIONS_MAX 64u /* more than that at a time count towards the hull only */
@@ -40,6 +38,14 @@ enum ghost_link {
 	GHOST_DETACHED /* was linked once */
 };
 
+/* What is known of a root; nothing of these for other tables. */
+enum ghost_root_flag {
+	GHOST_ROOT = 1,
+	GHOST_INVALID = 2, /* no vCPU may load it */
+	GHOST_ZAPPED = 4, /* was emptied after it had become invalid */
+	GHOST_UNLISTED = 8
+};
+
 struct ghost_table {
 	u64 epoch; /* schedule that the record belongs to */
 	u64 birth; /* tells apart the tables that one frame holds in turn */
@@ -48,6 +54,9 @@ struct ghost_table {
 	pfn_t root;
 	u8 level;
 	u8 link; /* enum ghost_link */
+	u8 flags; /* mask of enum ghost_root_flag */
+	u8 as_id; /* of a root */
+	struct ghost_mark detached; /* when it was taken out of the tree; of a root: off the list */
 };
 
 struct ghost_entry {
@@ -67,6 +76,7 @@ struct ghost_change {
 	bool was_leaf, is_leaf, was_table, is_table; /* false while the level is unknown */
 	bool by_cpu;
 	bool installs; /* linked; software made a leaf, or gave a leaf a permission */
+	bool revives; /* something present came into a root that had been zapped */
 };
 
 struct ghost_invalidation {
@@ -80,6 +90,8 @@ struct ghost_fault {
 	bool active; /* between fault_begun and fault_ended */
 	bool translated;
 	bool installed; /* made a leaf, or gave one a permission */
+	bool prefetch; /* no guest waits for it */
+	bool refused; /* the environment made an exchange of an entry fail */
 	u32 vcpu;
 	gfn_t gfn;
 	u64 access;
@@ -103,8 +115,22 @@ struct ghost_task {
 	u64 section; /* number of the last mmu_lock section entered, from 1 */
 	struct ghost_mark mmu_acquired;
 	u32 bracket; /* enum ghost_bracket: where between notifier_start and _end_returned */
+	bool mmu_started; /* in it the MMU has heard of the start only */
 	struct hva_range range; /* of that notification */
+	u64 rcu_synced; /* time of the last synchronize_rcu() */
+	u64 slots_synced; /* likewise, of the memslots' readers */
+	u32 vcpu; /* the one that it runs */
 	struct ghost_fault fault;
+};
+
+/* The update of the memslots that is under way. slots_lock lets there be one at a time. */
+struct ghost_memslot {
+	bool open; /* between MEMSLOT_BEGUN and MEMSLOT_ENDED */
+	bool going; /* MEMSLOT_INVALID was reached: readers may find the slot marked */
+	u32 task;
+	u64 as_id;
+	gfn_t start, end; /* of the slot that is going */
+	struct ghost_mark last;
 };
 
 extern struct ghost {
@@ -120,21 +146,36 @@ extern struct ghost {
 	struct gfn_range hull; /* of all ranges since active was 0; start >= end: empty */
 	struct ghost_mark ended; /* last end */
 	struct ghost_invalidation open[GHOST_INVALIDATIONS_MAX];
+	u32 invalidating; /* mask of tasks in an mmu_lock section that made a root invalid */
+	bool dying; /* release has begun to zap everything: no vCPU will ever run again */
+	struct ghost_mark released; /* the MMU's release has returned */
+	bool left_inside; /* after which it has missed the end of a start */
+	struct ghost_memslot memslot;
+	u64 vcpu_entered[VCPUS_MAX]; /* time when each vCPU went into the guest for the last time */
+	struct ghost_table freed; /* of a page table that is being freed: what was known of it */
 	struct ghost_change change;
 	struct ghost_task tasks[TASKS_MAX + 1]; /* the last one: no task */
 } ghost;
 
 /* Events that the ghost state is built from; oracle.c hands them to what ghost_build.h offers. */
-#define ghost_interest                                                          \
-	(BIT_ULL(EVENT_lock_acquired) | BIT_ULL(EVENT_lock_released) |          \
-	 BIT_ULL(EVENT_frame_allocated) | BIT_ULL(EVENT_frame_freed) |          \
-	 BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_notifier_start) |          \
-	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_notifier_end) | \
-	 BIT_ULL(EVENT_notifier_end_returned) | BIT_ULL(EVENT_root_created) |   \
-	 BIT_ULL(EVENT_fault_begun) | BIT_ULL(EVENT_fault_snapshot) |           \
-	 BIT_ULL(EVENT_fault_translated) | BIT_ULL(EVENT_fault_checked) |       \
-	 BIT_ULL(EVENT_fault_ended) | BIT_ULL(EVENT_invalidate_begun) |         \
-	 BIT_ULL(EVENT_invalidate_range_added) | BIT_ULL(EVENT_invalidate_ended))
+#define ghost_interest                                                             \
+	(BIT_ULL(EVENT_lock_acquired) | BIT_ULL(EVENT_lock_released) |             \
+	 BIT_ULL(EVENT_frame_allocated) | BIT_ULL(EVENT_frame_freed) |             \
+	 BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_notifier_start) |             \
+	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_notifier_end) |    \
+	 BIT_ULL(EVENT_notifier_end_returned) | BIT_ULL(EVENT_root_created) |      \
+	 BIT_ULL(EVENT_fault_begun) | BIT_ULL(EVENT_fault_snapshot) |              \
+	 BIT_ULL(EVENT_fault_translated) | BIT_ULL(EVENT_fault_checked) |          \
+	 BIT_ULL(EVENT_fault_ended) | BIT_ULL(EVENT_invalidate_begun) |            \
+	 BIT_ULL(EVENT_invalidate_range_added) | BIT_ULL(EVENT_invalidate_ended) | \
+	 BIT_ULL(EVENT_root_invalidated) | BIT_ULL(EVENT_root_zapped) |            \
+	 BIT_ULL(EVENT_root_unlisted) | BIT_ULL(EVENT_walk_begun) |                \
+	 BIT_ULL(EVENT_memslot_changed) | BIT_ULL(EVENT_synchronized) |            \
+	 BIT_ULL(EVENT_cmpxchg_refused) | BIT_ULL(EVENT_subscriber_called) |       \
+	 BIT_ULL(EVENT_vcpu_entered))
+
+/* The MMU under test registers first. */
+#define GHOST_MMU_SUBSCRIBER 0
 
 /* @seq: initial sequence number of the world. */
 void ghost_reset(u64 seq);
@@ -152,10 +193,16 @@ const struct ghost_table *ghost_linked_table(pfn_t pfn);
 /* Return: what is known of an entry, NULL when it never changed since its table was made. */
 const struct ghost_entry *ghost_entry(pfn_t table, u32 index);
 
+/* Says that there is no memslot: hardware refuses it, and no frame belongs to it. */
+static inline bool ghost_is_mmio(u64 pte)
+{
+	return (pte & (SPTE_MMIO_MASK | SPTE_SHADOW_PRESENT)) == SPTE_MMIO_VALUE;
+}
+
 /* Present to hardware, or (access-tracked) to KVM alone: either way it holds on to its frame. */
 static inline bool ghost_maps(u64 pte)
 {
-	return pte & (PTE_RWX | SPTE_SHADOW_PRESENT);
+	return (pte & (PTE_RWX | SPTE_SHADOW_PRESENT)) && !ghost_is_mmio(pte);
 }
 
 static inline bool ghost_is_leaf(u64 pte, u32 level)
@@ -197,8 +244,13 @@ struct ghost_mark ghost_path_changed(pfn_t root, gfn_t gfn, u64 since, u32 task,
 /* The last change of the lowest entry on that way; time 0 if there is none. */
 struct ghost_mark ghost_last_change(pfn_t root, gfn_t gfn);
 
-/* Return: the root of that frame; level 0 if there is none. */
+/* Return: the root of that frame, listed or not; level 0 if it is none. */
 struct root_view ghost_root(pfn_t pfn);
+/*
+ * Return: whether something that is cached under the tag @root can still do harm. Nobody runs on an
+ * invalid root (stale_tlb T8 sees to it), and nobody runs at all once release has begun.
+ */
+bool ghost_tag_counts(pfn_t root);
 
 static inline bool ghost_in_hull(gfn_t gfn)
 {

@@ -35,6 +35,11 @@ __noinline void ghost_frame_allocated(const struct event_frame_allocated *event)
 __noinline void ghost_frame_freed(const struct event_frame_freed *event);
 __noinline void ghost_spte_changed(const struct event_spte_changed *event);
 __noinline void ghost_root_created(const struct event_root_created *event);
+__noinline void ghost_root_changed(const struct event *event);
+__noinline void ghost_walk_begun(const struct event_walk_begun *event);
+__noinline void ghost_memslot_changed(const struct event_memslot_changed *event);
+__noinline void ghost_synchronized(const struct event_synchronized *event);
+__noinline void ghost_mmu_released(const struct event *event);
 __noinline void ghost_notifier_moved(const struct event *event, enum ghost_bracket to);
 __noinline void ghost_fault_begun(const struct event_fault_begun *event);
 __noinline void ghost_fault_snapshot(const struct event *event);
@@ -42,6 +47,19 @@ __noinline void ghost_fault_checked(const struct event_fault_checked *event);
 __noinline void ghost_invalidate_begun(const struct event *event);
 __noinline void ghost_invalidate_range_added(const struct event_invalidate_range_added *event);
 __noinline void ghost_invalidate_ended(const struct event *event);
+
+/* The MMU has answered. */
+static inline void ghost_subscriber_called(const struct event_subscriber_called *event)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+
+	if (event->subscriber != GHOST_MMU_SUBSCRIBER)
+		return;
+	if (event->what == NOTIFIER_RELEASE)
+		ghost_mmu_released(&event->head);
+	else if (event->what != NOTIFIER_CHANGE_PTE)
+		task->mmu_started = event->what == NOTIFIER_START && !event->error;
+}
 
 /* Context: of lock events, those that do not only count. @id: the event's. */
 __attribute__((always_inline)) static inline void ghost_event(const struct event *event, u32 id)
@@ -61,6 +79,25 @@ __attribute__((always_inline)) static inline void ghost_event(const struct event
 		return ghost_spte_changed(payload);
 	case EVENT_root_created:
 		return ghost_root_created(payload);
+	case EVENT_root_invalidated:
+	case EVENT_root_zapped:
+	case EVENT_root_unlisted:
+		return ghost_root_changed(event);
+	case EVENT_walk_begun:
+		return ghost_walk_begun(payload);
+	case EVENT_memslot_changed:
+		return ghost_memslot_changed(payload);
+	case EVENT_synchronized:
+		return ghost_synchronized(payload);
+	case EVENT_subscriber_called:
+		return ghost_subscriber_called(payload);
+	case EVENT_cmpxchg_refused:
+		ghost_task(event->task)->fault.refused = true;
+		return;
+	case EVENT_vcpu_entered:
+		ghost.vcpu_entered[event_field(event, 0) % VCPUS_MAX] = event->time;
+		ghost_task(event->task)->vcpu = (u32)event_field(event, 0) % VCPUS_MAX;
+		return;
 	case EVENT_notifier_start:
 		return ghost_notifier_moved(event, GHOST_STARTING);
 	case EVENT_notifier_start_returned:

@@ -41,8 +41,8 @@ __attribute__((always_inline)) static inline void judge(const struct event *even
 	stats.events[id]++;
 	if (ghost_interest >> id & 1)
 		ghost_event(event, id);
-#define ORACLE(name, what)             \
-	if (name##_interest >> id & 1) \
+#define ORACLE(name, what)                                                          \
+	if ((name##_interest >> id & 1) && judge_matters(ORACLE_##name, event, id)) \
 		name##_event(event);
 #include "oracle/oracles.def"
 #undef ORACLE
@@ -228,6 +228,9 @@ void oracle_convict(const struct finding *finding)
 	set_site(1, &finding->against);
 	for (u32 i = 0; i <= detail.length; i++)
 		verdict.detail[i] = detail.text[i];
+	verdict.nr_holds = (u32)min_u64(finding->nr_holds, VERDICT_HOLDS_MAX);
+	for (u32 i = 0; i < verdict.nr_holds; i++)
+		verdict.holds[i] = finding->holds[i];
 	if (violation_hook)
 		violation_hook();
 }
@@ -267,6 +270,20 @@ static u64 hash_table(u64 hash, pfn_t table, u32 level)
 	return hash;
 }
 
+static u64 hash_psc(u64 hash, u32 vcpu)
+{
+	hash = hash_u64(hash, inspect_nr_psc(vcpu));
+	for (u32 i = 0; i < inspect_nr_psc(vcpu); i++) {
+		struct psc_view entry = inspect_psc(vcpu, i);
+
+		hash = hash_u64(hash, entry.gfn);
+		hash = hash_u64(hash, entry.root);
+		hash = hash_u64(hash, entry.table);
+		hash = hash_u64(hash, entry.level);
+	}
+	return hash;
+}
+
 static u64 hash_tlb(u64 hash, u32 vcpu)
 {
 	hash = hash_u64(hash, inspect_nr_tlb(vcpu));
@@ -296,11 +313,10 @@ u64 oracle_state_hash(void)
 		hash = hash_table(hash, root.pfn, root.level);
 	}
 	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++)
-		hash = hash_tlb(hash, vcpu);
+		hash = hash_psc(hash_tlb(hash, vcpu), vcpu);
 	for (hva_t hva = 0; hva < HVA_MAX; hva++)
 		hash = hash_u64(hash, inspect_host_pte(hva));
-	/* No roots: no VM, and no counters either. */
-	if (!inspect_nr_roots())
+	if (!inspect_vm())
 		return hash;
 	counters = inspect_mmu_counters();
 	hash = hash_u64(hash, counters.in_progress);

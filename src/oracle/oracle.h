@@ -39,6 +39,15 @@ enum retry_class {
 };
 extern const char *const retry_class_names[RETRY_CLASS_COUNT];
 
+/* One wait of a cycle of locks: who asked for a lock (inner), holding another one (outer). */
+#define VERDICT_HOLDS_MAX 4
+struct verdict_hold {
+	const struct sched_site *taken,
+		*asked; /* where outer was taken, where inner was asked for */
+	u64 outer, inner; /* enum lock_class */
+	u32 task;
+};
+
 /* What was wrong. Two sites where two accesses race, else one (second is NULL) or none. */
 struct verdict {
 	bool violated;
@@ -50,6 +59,9 @@ struct verdict {
 	u32 task[2]; /* the tasks at these sites, TASK_NONE if there is none */
 	u64 time[2]; /* event clock, 0 if there is no such site */
 	char detail[160]; /* the values at hand, one line, model numbers only */
+	/* lock_order: the waits of the cycle in its order, the one that closed it first; else none */
+	struct verdict_hold holds[VERDICT_HOLDS_MAX];
+	u32 nr_holds;
 };
 
 /* What happened, for reports and the reachability table. Cleared by oracle_stats_clear() only. */

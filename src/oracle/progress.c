@@ -5,9 +5,11 @@
  *  PR2  Obstruction freedom: a fault that nobody interferes with ends in at most three attempts
  *       (one finds an old sequence number, one a new root, one succeeds). Three RETRYs of one task
  *       without a context switch in between convict, unless another task stands inside a
- *       notification or invalidation that holds the page. So does a fourth attempt at one access,
- *       whatever the first three said. And: a walk that gave way goes on before
- *       it gives way again; two yields at one position convict.
+ *       notification or invalidation that holds the page, inside an update of the memslots, or is
+ *       about to tell vCPUs that their root is invalid. So does a fourth attempt at one access,
+ *       whatever the first three said. An attempt that failed because the environment refused it an
+ *       exchange does not count. And: a walk that gave way goes on before it gives way again; two
+ *       yields at one position convict.
  *
  * A storm of unrelated invalidations may starve a fault for ever, and a schedule that has used up
  * its points says nothing: neither convicts.
@@ -185,6 +187,10 @@ static bool others_hold(u32 task, gfn_t gfn)
 	/* Range and counts are half written: readers without the lock see anything. */
 	if (ghost.unsettled || ghost_in_hull(gfn))
 		return true;
+	if (ghost.memslot.open && ghost.memslot.task != task)
+		return true;
+	if (ghost.invalidating & ~(1u << task))
+		return true;
 	for (u32 i = 0; i < TASKS_MAX; i++)
 		if (i != task && ghost.tasks[i].bracket != GHOST_OUTSIDE &&
 		    notifies(&ghost.tasks[i], gfn))
@@ -235,6 +241,12 @@ static void fault_retried(const struct event_fault_retried *event)
 
 	if (task >= TASKS_MAX)
 		return;
+	if (ghost.tasks[task].fault.active && ghost.tasks[task].fault.refused) {
+		/* Nobody interfered: not even the code itself could help it. */
+		if (tasks[task].tries.count)
+			tasks[task].tries.count--;
+		return;
+	}
 	count = in_a_row(&tasks[task].retries, &event->head, event->gfn);
 	if (count >= ATTEMPTS_MAX)
 		convict_attempts(&event->head, event->gfn, count);

@@ -9,10 +9,11 @@
  *  C3  In place: host-writable is never taken away. MMU-writable is given by a fault under mmu_lock
  *      only and taken under mmu_lock. W is given by a fault. D is taken by nobody but a fault that
  *      installs, given by the CPU or a fault. A fault that writes a leaf with W sets D as well.
- *  C4  A FROZEN entry is replaced by the task that froze it.
+ *  C4  A FROZEN entry is replaced by the task that froze it. (To freeze it again is no change.)
  *  C5  Nothing present is written into a table that was taken out of the tree; bits of an entry
- *      that is present there already may change.
- *  C6  Nothing replaces nothing, unless FROZEN has a part in it.
+ *      that is present there already may change, and whoever took the table out rewrites its entries
+ *      to FROZEN or nothing. A root is out of the tree when it is off the list.
+ *  C6  Nothing replaces nothing, unless FROZEN or an MMIO entry has a part in it.
  *  C7  Without mmu_lock only the CPU writes, only A, and D of a leaf. (Lockless agers and the fast
  *      fault path do not exist yet.)
  *
@@ -39,7 +40,7 @@ static const struct rule
 	dirty_missing = { "C3", "A fault that sets W sets D in the same value." },
 	frozen_replaced = { "C4", "A FROZEN entry is replaced by its owner." },
 	detached_written = { "C5", "Nothing present is written into a detached table." },
-	nothing_replaced = { "C6", "Nothing replaces nothing unless one of the two is FROZEN." },
+	nothing_replaced = { "C6", "Nothing replaces nothing unless one is FROZEN or for MMIO." },
 	cpu_bits = { "C7", "The CPU sets A, and D of a leaf, and changes nothing else." },
 	unlocked = { "C7", "Software changes entries under mmu_lock." };
 
@@ -118,8 +119,9 @@ static void judge_leaf(const struct event_spte_changed *event, bool by_fault)
 static void judge_nothing(const struct event_spte_changed *event)
 {
 	bool frozen = event->old == SPTE_FROZEN || event->new == SPTE_FROZEN;
+	bool mmio = ghost_is_mmio(event->old) || ghost_is_mmio(event->new);
 
-	if (event->old != event->new && !frozen)
+	if (event->old != event->new && !frozen && !mmio)
 		convict(event, &nothing_replaced);
 }
 
@@ -136,11 +138,13 @@ void spte_change_event(const struct event *payload)
 		judge_cpu(event);
 	else if (change->link == GHOST_LINKED && task != TASK_NONE && !ghost_task(task)->mmu_locks)
 		convict(event, &unlocked);
-	if (event->old == SPTE_FROZEN && change->previous.time && change->previous.task != task)
+	if (event->old == SPTE_FROZEN && event->new != SPTE_FROZEN && change->previous.time &&
+	    change->previous.task != task)
 		convict(event, &frozen_replaced);
 	if (!change->was_mapped && !change->is_mapped)
 		judge_nothing(event);
-	if (change->link == GHOST_DETACHED && change->is_mapped && !change->was_mapped)
+	if (change->link == GHOST_DETACHED && change->is_mapped &&
+	    (!change->was_mapped || pte_pfn(event->old) != pte_pfn(event->new)))
 		convict(event, &detached_written);
 	if (change->is_leaf)
 		judge_leaf(event, by_fault);

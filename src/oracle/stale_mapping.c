@@ -13,11 +13,21 @@
  *       sequence number, and none is open whose hull holds the frame; that check and the install
  *       stand in one section of mmu_lock.
  *  SM5  From the return of range_start until range_end no linked leaf maps a page of the range.
- *       (The host has pages of one size only: no huge page can justify an exception.)
- *  SM8  When a host page is freed, no linked leaf and no usable TLB entry leads to it.
+ *       (The host has pages of one size only: no huge page can justify an exception.) A start that
+ *       was refused is none: it does not return.
+ *  SM6  When the set of memslots without a slot, or without its old place, is published, no linked
+ *       leaf and no usable TLB entry translates a page of it.
+ *  SM8  When a host page is freed, no linked leaf and no usable TLB entry leads to it. (For page tables
+ *       lifetime L1 says this.)
+ *  SM9  When the MMU's release has returned there is no linked leaf, and none is installed any more.
+ *  SM10 When an MMIO entry is trusted because its generation is that of the memslots, the page has no
+ *       memslot. In flux the memslots have no generation that an entry could have.
  *
  * Never judged: detached tables; entries that are zapped but not flushed while the zapper still
- * holds mmu_lock (stale_tlb does that); a fault's private translation; upgrades of the host.
+ * holds mmu_lock (stale_tlb does that); a fault's private translation; upgrades of the host; leafs of a
+ * slot that is marked as going, until it is gone; TLB entries tagged with an invalid root, or left when
+ * release has begun (nobody will run on them: only what the guest does reach counts); MMIO entries
+ * trusted by readers of memslots that are published no longer.
  */
 #include "oracle/judge.h"
 
@@ -35,6 +45,10 @@ static const char sm4_section[] =
 	"The check for invalidations and the install must stand in one section of mmu_lock.";
 static const char sm5[] =
 	"From the return of range_start until range_end nothing may map the range.";
+static const char sm6[] = "Nothing may translate a page whose memslot is gone.";
+static const char sm9[] = "Nothing is mapped when the MMU has been released.";
+static const char sm10[] =
+	"An MMIO entry of the present generation stands for a page without a memslot.";
 static const char sm8[] = "Nothing may lead to a host page that is freed.";
 
 void stale_mapping_reset(void)
@@ -48,6 +62,14 @@ struct loss {
 	bool gone; /* else it is read-only now */
 	const char *table_class, *table_sentence, *tlb_class, *tlb_sentence;
 };
+
+/* Whether the guest can still use @entry, or will be able to. */
+static bool tlb_counts(u32 vcpu, const struct tlb_view *entry)
+{
+	return inspect_cached_usable(vcpu, entry->root, entry->gfn,
+				     entry->gfn + PT_PAGES(entry->level), false) &&
+	       ghost_tag_counts(entry->root);
+}
 
 static bool tlb_depends(const struct tlb_view *entry, const struct loss *loss, gfn_t gfn)
 {
@@ -106,8 +128,7 @@ static void judge_gfn(const struct loss *loss, gfn_t gfn, u32 as_id)
 		for (u32 i = 0; i < inspect_nr_tlb(vcpu); i++) {
 			struct tlb_view entry = inspect_tlb(vcpu, i);
 
-			if (tlb_depends(&entry, loss, gfn) &&
-			    inspect_tlb_usable(vcpu, entry.root) &&
+			if (tlb_depends(&entry, loss, gfn) && tlb_counts(vcpu, &entry) &&
 			    ghost_root(entry.root).as_id == as_id)
 				convict_tlb(loss, vcpu, gfn, entry.root);
 		}
@@ -161,7 +182,7 @@ static __noinline void host_page_freed(const struct event_frame_freed *event)
 			struct tlb_view entry = inspect_tlb(vcpu, i);
 
 			if (loss.pfn - entry.pfn < PT_PAGES(entry.level) &&
-			    inspect_tlb_usable(vcpu, entry.root))
+			    tlb_counts(vcpu, &entry))
 				convict_tlb(&loss, vcpu, entry.gfn, entry.root);
 		}
 	}
@@ -253,6 +274,8 @@ static __noinline void installed(const struct event_spte_changed *event)
 	const struct ghost_change *change = &ghost.change;
 	u32 as_id;
 
+	if (ghost.released.time)
+		convict_install(event, "SM9", sm9, change->gfn, ghost.released);
 	judge_fault_install(event);
 	as_id = ghost_root(change->root).as_id;
 	for (u64 i = 0; i < PT_PAGES(change->level); i++)
@@ -292,6 +315,96 @@ static __noinline void start_returned(const struct event_notifier_start_returned
 		struct slot_view slot = inspect_slot(i);
 
 		judge_slot(event, &slot);
+	}
+}
+
+/* --- SM6, SM9: what has to be gone altogether --- */
+
+/* Convicts if a leaf under @root translates a page of [start, end). */
+static void judge_emptied(const struct event *event, const struct root_view *root, gfn_t start,
+			  gfn_t end, const char *class, const char *sentence)
+{
+	struct ghost_leaf leaf;
+	gfn_t gfn = start;
+
+	if (!ghost_next_leaf(root, &gfn, end, &leaf))
+		return;
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_mapping,
+		.class = class,
+		.sentence = sentence,
+		.at = ghost_mark(event),
+		.against = ghost_leaf_installed(&leaf),
+		.values = { { "root", root->pfn }, { "gfn", leaf.gfn }, { "spte", leaf.pte } },
+	});
+}
+
+static void judge_emptied_tlb(const struct event_memslot_changed *event, u32 vcpu)
+{
+	for (u32 i = 0; i < inspect_nr_tlb(vcpu); i++) {
+		struct tlb_view entry = inspect_tlb(vcpu, i);
+
+		if (entry.gfn >= event->end || entry.gfn + PT_PAGES(entry.level) <= event->start ||
+		    ghost_root(entry.root).as_id != event->as_id || !tlb_counts(vcpu, &entry))
+			continue;
+		oracle_convict(&(struct finding){
+			.oracle = ORACLE_stale_mapping,
+			.class = "SM6",
+			.sentence = sm6,
+			.at = ghost_mark(&event->head),
+			.against = ghost_last_change(entry.root, entry.gfn),
+			.values = { { "vcpu", vcpu }, { "gfn", entry.gfn }, { "pfn", entry.pfn } },
+		});
+	}
+}
+
+static __noinline void memslot_gone(const struct event_memslot_changed *event)
+{
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+
+		if (root.as_id == event->as_id)
+			judge_emptied(&event->head, &root, event->start, event->end, "SM6", sm6);
+	}
+	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++)
+		judge_emptied_tlb(event, vcpu);
+}
+
+static __noinline void subscriber_called(const struct event_subscriber_called *event)
+{
+	if (event->subscriber != GHOST_MMU_SUBSCRIBER)
+		return;
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+
+		judge_emptied(&event->head, &root, 0, ~0ull, "SM9", sm9);
+	}
+}
+
+/* --- SM10 --- */
+
+static __noinline void mmio_used(const struct event_mmio_used *event)
+{
+	u32 as_id = inspect_vcpu_as((u32)event->vcpu);
+
+	/* A reader of the set before: the one of now is in flux, which no generation of before was. */
+	if (event->generation != inspect_memslot_generation(as_id))
+		return;
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+
+		if (slot.as_id != as_id || !gfn_in(event->gfn, slot.start, slot.end))
+			continue;
+		oracle_convict(&(struct finding){
+			.oracle = ORACLE_stale_mapping,
+			.class = "SM10",
+			.sentence = sm10,
+			.at = ghost_mark(&event->head),
+			.against = ghost.memslot.last,
+			.values = { { "vcpu", event->vcpu },
+				    { "gfn", event->gfn },
+				    { "generation", event->generation } },
+		});
 	}
 }
 
@@ -340,24 +453,28 @@ void stale_mapping_event(const struct event *event)
 {
 	const void *payload = event;
 	const struct event_host_pte_changed *pte = payload;
-	const struct event_frame_freed *frame = payload;
+	const struct event_memslot_changed *memslot = payload;
 
 	switch (event->id) {
 	case EVENT_spte_changed:
-		if (ghost.change.installs)
-			installed(payload);
-		return;
+		return installed(payload);
 	case EVENT_host_pte_changed:
 		if (host_pte_present(pte->old))
 			host_pte_changed(pte);
 		return;
 	case EVENT_frame_freed:
-		if (frame->kind == FRAME_HOST_PAGE)
-			host_page_freed(frame);
-		return;
+		return host_page_freed(payload);
 	case EVENT_notifier_start_returned:
 		return start_returned(payload);
 	case EVENT_guest_accessed:
 		return guest_accessed(payload);
+	case EVENT_memslot_changed:
+		if (memslot->step == MEMSLOT_GONE)
+			memslot_gone(memslot);
+		return;
+	case EVENT_subscriber_called:
+		return subscriber_called(payload);
+	case EVENT_mmio_used:
+		return mmio_used(payload);
 	}
 }

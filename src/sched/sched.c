@@ -40,7 +40,6 @@ static struct {
 	u64 limit;
 	u64 grant; /* set by sched_grant() during a decision */
 	u32 running; /* TASK_NONE: the main fiber */
-	u32 nr_tasks;
 	enum sched_outcome outcome;
 } state;
 
@@ -76,9 +75,10 @@ static bool await_satisfied(const struct task *task)
 	return false;
 }
 
-static u64 runnable_now(void)
+/* Return: those that wait for memory to change and have got what they wait for. */
+static __noinline u64 awaiting_ready(void)
 {
-	u64 ready = sched.runnable & ~sched.awaiting;
+	u64 ready = 0;
 
 	for (u64 left = sched.awaiting; left; left &= left - 1) {
 		u32 nr = (u32)__builtin_ctzll(left);
@@ -87,6 +87,13 @@ static u64 runnable_now(void)
 			ready |= BIT_ULL(nr);
 	}
 	return ready;
+}
+
+static u64 runnable_now(void)
+{
+	if (likely(!sched.awaiting))
+		return sched.runnable;
+	return (sched.runnable & ~sched.awaiting) | awaiting_ready();
 }
 
 static struct sched_stop stop_here(enum sched_stop_kind kind, const struct sched_site *site,
@@ -162,7 +169,7 @@ static void decide(struct sched_stop *stop)
 	fiber_unwatch();
 	to = state.driver->next(state.driver->ctx, stop);
 	fiber_watch();
-	ASSERT(to < state.nr_tasks && (stop->runnable & BIT_ULL(to)));
+	ASSERT(to < TASKS_MAX && (stop->runnable & BIT_ULL(to)));
 	sched.awaiting &= ~BIT_ULL(to);
 	run_task(to);
 }
@@ -217,13 +224,12 @@ void sched_await(struct sched_site *site, const volatile void *addr, const void 
 	event_context.site = site;
 }
 
-u64 sched_value(struct sched_site *site, const volatile void *addr, u64 bound)
+u64 sched_value_slow(const struct sched_site *site, const volatile void *addr, u32 kind, u64 bound)
 {
-	struct sched_stop stop;
+	struct sched_stop stop = stop_here(SCHED_AT_POINT, site, addr);
 	u64 answer;
 
-	sched_point(site, addr);
-	stop = stop_here(SCHED_AT_POINT, site, addr);
+	stop.answer = (u8)kind;
 	fiber_unwatch();
 	answer = state.driver->value(state.driver->ctx, &stop, bound);
 	fiber_watch();
@@ -283,6 +289,22 @@ static void task_end(void)
 	decide(&stop);
 }
 
+static void task_prepare(struct task *task)
+{
+	task->begun = false;
+	task->op = 0;
+	task->op_points = 0;
+	task->site = NULL;
+}
+
+void sched_spawn(u32 task)
+{
+	ASSERT(task < TASKS_MAX && state.running != TASK_NONE && !(sched.live & BIT_ULL(task)));
+	task_prepare(&state.tasks[task]);
+	sched.live |= BIT_ULL(task);
+	sched.runnable |= BIT_ULL(task);
+}
+
 /* Every fiber runs this for ever; a schedule parks it inside task_end() and the next goes on there. */
 static void fiber_main(void)
 {
@@ -303,18 +325,14 @@ enum sched_outcome sched_run(const struct sched_driver *driver, u32 nr_tasks,
 	fiber_pool_prepare(fiber_main);
 	state.driver = driver;
 	state.body = body;
-	state.nr_tasks = nr_tasks;
 	state.points = 0;
 	state.filled = sched.budget = 0;
 	state.gained = 0;
 	state.limit = points_max;
 	state.running = TASK_NONE;
-	for (u32 i = 0; i < nr_tasks; i++) {
-		state.tasks[i].begun = false;
-		state.tasks[i].op = 0;
-		state.tasks[i].op_points = 0;
-		state.tasks[i].site = NULL;
-	}
+	for (u32 i = 0; i < nr_tasks; i++)
+		task_prepare(&state.tasks[i]);
+	sched.answers = ~0u;
 	sched.live = sched.runnable = nr_tasks == 64 ? ~0ull : BIT_ULL(nr_tasks) - 1;
 	sched.awaiting = 0;
 	event_context.switches = 0;

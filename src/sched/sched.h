@@ -52,6 +52,7 @@ struct sched_stop {
 	const volatile void *addr; /* what the verb is about to touch; may be NULL */
 	u64 runnable; /* tasks that can run now */
 	bool due; /* a decision is taken here (else the stop is only recorded) */
+	u8 answer; /* value(): what is asked, a number that the layers above agree on (answer_kind) */
 };
 
 struct sched_driver {
@@ -77,6 +78,7 @@ enum sched_outcome {
 /* Hot state. budget is the only field that a point writes. */
 extern struct sched {
 	s64 budget; /* points until the next stop */
+	u32 answers; /* bit: questions of that kind are put to the driver, see sched_ask_about() */
 	u64 runnable; /* bit: task can run (members of awaiting excepted) */
 	u64 awaiting; /* bit: task waits for memory to change */
 	u64 live; /* bit: task has not ended */
@@ -103,6 +105,18 @@ __attribute__((noreturn)) void sched_abandon(void);
 /* For the driver: the task chosen now stops again after @points points. 0 is taken as 1. */
 void sched_grant(u64 points);
 
+/*
+ * For the driver, at SCHED_AT_BEGIN: only questions whose kind is in @mask are put to value() in this
+ * schedule, all others have the answer 0. Without that call all are.
+ */
+static inline void sched_ask_about(u32 mask)
+{
+	sched.answers = mask;
+}
+
+/* Starts @task, which has ended or was never there, in its body. Context: a task. */
+void sched_spawn(u32 task);
+
 /* Called by a task before its @op: a point without an operation (none before the first op). */
 void sched_op_begin(u32 op);
 /* Called by a task after its op. A stop only if @armed: ends are matched by directives alone. */
@@ -116,7 +130,7 @@ __attribute__((always_inline)) static inline void sched_point(struct sched_site 
 							      const volatile void *addr)
 {
 	event_context.site = site;
-	if (unlikely((--sched.budget < 0) | site->armed))
+	if (unlikely(--sched.budget < 0) || unlikely(site->armed))
 		sched_point_slow(site, addr);
 }
 
@@ -136,8 +150,18 @@ static inline void sched_wake(u64 tasks)
  */
 void sched_await(struct sched_site *site, const volatile void *addr, const void *seen, u32 size);
 
-/* Asks the environment: an answer in [0, bound), 0 by default. Counts as a point. */
-u64 sched_value(struct sched_site *site, const volatile void *addr, u64 bound);
+/* The rest of a question, for sched_value() only. */
+u64 sched_value_slow(const struct sched_site *site, const volatile void *addr, u32 kind, u64 bound);
+
+/* Asks the environment: an answer in [0, bound), 0 by default. Counts as a point. @kind: below 32. */
+static inline u64 sched_value(struct sched_site *site, const volatile void *addr, u32 kind,
+			      u64 bound)
+{
+	sched_point(site, addr);
+	if (likely(!(sched.answers >> kind & 1)))
+		return 0;
+	return sched_value_slow(site, addr, kind, bound);
+}
 
 /* Points and blocks of the schedule so far. */
 u64 sched_points(void);

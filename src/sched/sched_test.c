@@ -164,7 +164,7 @@ static void the_limit_leaves_a_schedule_unfinished(void **state)
 static void body_value(u32 task)
 {
 	sched_op_begin(0);
-	note((u32)sched_value(&site_a, NULL, 5));
+	note((u32)sched_value(&site_a, NULL, 3, 5));
 }
 
 static void answers_come_from_the_driver(void **state)

@@ -14,6 +14,12 @@
 #define SPTE_MMU_WRITABLE   BIT_ULL(58)
 #define SPTE_NONPRESENT	    BIT_ULL(63) /* what an empty entry holds: suppress #VE */
 #define SPTE_FROZEN	    (SPTE_NONPRESENT | 0x5a0ull)
+/*
+ * An entry for a page without a memslot: W and X without R, which hardware refuses as misconfigured.
+ * Not shadow-present. Bits 3-10 and 52-62 hold the generation of the memslots.
+ */
+#define SPTE_MMIO_MASK	0x7ull
+#define SPTE_MMIO_VALUE 0x6ull
 
 /* Result of one attempt to resolve a violation (RET_PF_* of KVM, and what user space would see). */
 enum subject_ret {
@@ -23,6 +29,9 @@ enum subject_ret {
 	SUBJECT_EMULATE, /* no memslot: MMIO */
 	SUBJECT_WRITE_PROTECTED,
 	SUBJECT_BAD_ADDRESS, /* the host has no page there: -EFAULT */
+	SUBJECT_NO_MEMORY, /* no page tables to be had: -ENOMEM */
+	SUBJECT_AGAIN, /* prefault of a memslot that is being changed: -EAGAIN */
+	SUBJECT_NO_SLOT, /* prefault of a page without a memslot: -ENOENT */
 	SUBJECT_RET_COUNT
 };
 
@@ -33,11 +42,33 @@ enum retry_reason {
 	RETRY_LOCKED, /* test under mmu_lock */
 	RETRY_UNSET_RANGE, /* under mmu_lock: an invalidation is open but has no range yet */
 	RETRY_OBSOLETE_ROOT,
+	RETRY_SLOT_INVALID, /* the memslot is being deleted or moved */
 	RETRY_FROZEN, /* met an entry that somebody else owns */
 	RETRY_LOST_TABLE, /* lost the race to link a table */
 	RETRY_LOST_LEAF, /* lost the race to write the leaf */
 	RETRY_NO_TABLE, /* a table vanished on the way down */
+	RETRY_MMIO_GONE, /* the walk for an MMIO entry found none any more */
 	RETRY_REASON_COUNT
+};
+
+/* What a walk is for: payload of walk_begun. Decides how long it may go on without giving way. */
+enum walk_kind {
+	WALK_ZAP_LEAFS, /* one entry at a time, may give way */
+	WALK_ZAP_LEAFS_NONBLOCK, /* may not */
+	WALK_ZAP_ROOT, /* a pass of zap_root in the design per_level, or one judged like it */
+	WALK_ZAP_ROOT_TWO_PASS, /* a pass in the design two_pass */
+	WALK_ZAP_ALL, /* at release: nobody can run any more, but faulters may still be at work */
+};
+
+/* Steps of a memslot update: payload of memslot_changed. */
+enum memslot_step {
+	MEMSLOT_BEGUN, /* slots_lock is held, nothing has changed yet */
+	MEMSLOT_INVALID, /* readers see the slot marked as going away */
+	MEMSLOT_GONE, /* the final set without it (or without its old place) is published */
+	MEMSLOT_ADDED, /* the final set with it is published; after GONE when it moves */
+	MEMSLOT_RESTORED, /* the update failed: the old slot is published again */
+	MEMSLOT_FREED, /* nobody can reach the old structure any more; it is freed next */
+	MEMSLOT_ENDED,
 };
 
 struct root_view {
@@ -51,12 +82,21 @@ struct slot_view {
 	gfn_t start, end;
 	hva_t hva;
 	u32 as_id;
+	bool going; /* KVM_MEMSLOT_INVALID: being deleted or moved */
 };
 
+/* Roots on the list, newest first: valid ones, and invalid ones with references. */
 u32 inspect_nr_roots(void);
 struct root_view inspect_root(u32 nth);
+/* Memslots of the sets that readers see now, all address spaces. */
 u32 inspect_nr_slots(void);
 struct slot_view inspect_slot(u32 nth);
+/* Generation of the set that readers of @as_id see now; bit 63: the set before may still be read. */
+u64 inspect_memslot_generation(u32 as_id);
+/* The address space that @vcpu runs in. */
+u32 inspect_vcpu_as(u32 vcpu);
+/* Whether there is a VM: between subject_create() and the end of its destruction. */
+bool inspect_vm(void);
 
 /* Counters as the MMU keeps them; for end-state checks only, never as a source of ghost state. */
 struct mmu_counters {
@@ -64,6 +104,8 @@ struct mmu_counters {
 	u64 active_invalidations; /* between range_start and range_end */
 	u64 seq;
 	u64 tables; /* non-root page tables */
+	u64 scheduled_roots; /* invalid roots whose zap is still due */
+	u64 memslot_waiters; /* updates that wait for active_invalidations to become 0 */
 };
 struct mmu_counters inspect_mmu_counters(void);
 

@@ -6,19 +6,25 @@
  *   flags      bit 0: line "start"; bit 1: bare; bits 4-7: the task that starts
  *   record     u8 tag (bits 0-3) and number (bits 4-7), then by tag:
  *
- *   OP         number: task;  u8 op (0-5), access (6-7); u16 pages - 1; u32 gfn or hva
- *   DIRECTIVE  number: task;  u8 op (0-3), place (4-5), action (6-7); u16 ordinal; u16 argument; u16 0
+ *   OP         number: task;  u8 op (0-5), access (6-7); u16 pages - 1 or slot; u32 gfn or hva
+ *   DIRECTIVE  number: task;  u8 op (0-3), place (4-5), action (6-7); u16 ordinal; u16 argument;
+ *                             u16 op / 16 (of rcu0: number of the callback)
  *   TASK       number: task;  u8 kind; u8 vCPU; 5 bytes 0
- *   SLOT       number: id;    u24 pages - 1 (0-11), hva (12-23); u32 gfn
+ *   SLOT       number: id (4-6), address space (7); u24 pages - 1 (0-11), hva (12-23); u32 gfn
+ *   ABSENT     the same, of a slot that is not there at the start
  *   MAP        number: ro;    u16 hva; u16 pages - 1; 3 bytes 0
  *   SEQ                       56 bits
  *   LIMIT                     3 bytes 0; u32 points
  *   LEVELS                    u8 levels; 6 bytes 0
+ *   SUBSCRIBERS               u8 mask; 6 bytes 0
+ *
+ * The task 15 is rcu0: directives may name it, as their task and as the one to switch to; an OP or TASK of
+ * it is skipped.
  *
  * The world and, when no record names a task or an op, the tasks are drawn from the target's generator
  * with the world seed. A bare input starts from an empty world instead. The first slot, map, or task
  * or op that a record names replaces all those that were drawn. Variant: the knobs' legal values, in
- * mixed radix, first knob lowest. K: 1 .. 32 schedules, whose seeds follow each other.
+ * mixed radix, first knob lowest; values that exclude each other stand for the default variant. K: 1 .. 32 schedules, whose seeds follow each other.
  */
 #include <string.h>
 
@@ -34,6 +40,8 @@ enum tag {
 	TAG_SEQ,
 	TAG_LIMIT,
 	TAG_LEVELS,
+	TAG_SUBSCRIBERS,
+	TAG_ABSENT,
 };
 
 #define FLAG_START    1u
@@ -41,11 +49,14 @@ enum tag {
 #define SCHEDULES_MAX 32u
 
 _Static_assert(OP_COUNT <= 64 && ACCESS_COUNT <= 4, "an op and its access share a byte");
-_Static_assert(TASKS_MAX <= 16 && OPS_MAX <= 16 && SLOTS_MAX <= 16, "numbers have 4 bits");
+_Static_assert(TASKS_MAX <= 16 && OPS_MAX <= 16, "numbers have 4 bits");
+_Static_assert(SLOTS_MAX <= 8 && AS_MAX <= 2, "a slot and its address space share 4 bits");
+_Static_assert(CALLBACKS_MAX <= 1 << 16, "the op of a directive has 4 bits and 16 more");
 _Static_assert(HVA_MAX <= 1 << 12, "hvas and sizes of slots have 12 bits");
 _Static_assert(ANSWER_MAX <= UINT16_MAX, "an argument has 16 bits");
-_Static_assert(INPUT_HEADER_BYTES + INPUT_RECORD_BYTES * (TASKS_MAX * (1 + OPS_MAX) + SLOTS_MAX +
-							  MAPS_MAX + 3 + DIRECTIVES_MAX) <=
+_Static_assert(INPUT_HEADER_BYTES +
+			       INPUT_RECORD_BYTES * (PROGRAM_TASKS_MAX * (1 + OPS_MAX) + SLOTS_MAX +
+						     MAPS_MAX + 4 + DIRECTIVES_MAX) <=
 		       INPUT_BYTES_MAX,
 	       "whatever is encoded fits");
 
@@ -66,55 +77,37 @@ static void put(u8 *data, u32 nr_bytes, u64 value)
 
 /* --- variants --- */
 
-static bool is_legal(u32 value, u32 knob)
-{
-	return variant_rows[value].knob_id == knob &&
-	       !strcmp(variant_rows[value].convicted_by, "none");
-}
-
-static u32 legal_values(u32 knob)
-{
-	u32 nr = 0;
-
-	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
-		nr += is_legal(i, knob);
-	return nr;
-}
-
-static u8 legal_nth(u32 knob, u32 nth)
-{
-	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
-		if (is_legal(i, knob) && !nth--)
-			return (u8)i;
-	return variant_default.knob[knob];
-}
-
 static struct mmu_variant variant_decode(u32 bits)
 {
 	struct mmu_variant variant = variant_default;
+	u32 one, other;
 
 	for (u32 knob = 0; knob < KNOB_COUNT; knob++) {
-		u32 nr = legal_values(knob);
+		u32 nr = variant_nr_legal(knob);
 
-		variant.knob[knob] = legal_nth(knob, bits % nr);
+		variant.knob[knob] = variant_legal_nth(knob, bits % nr);
 		bits /= nr;
 	}
-	return variant;
+	return variant_conflict(&variant, &one, &other) ? variant_default : variant;
+}
+
+/* Position of @value among the legal values of @knob; of the default one if it is not legal. */
+static u32 legal_position(u32 knob, u8 value)
+{
+	u32 nr = variant_nr_legal(knob);
+
+	for (u32 nth = 0; nth < nr; nth++)
+		if (variant_legal_nth(knob, nth) == value)
+			return nth;
+	return legal_position(knob, variant_default.knob[knob]);
 }
 
 static u8 variant_encode(const struct mmu_variant *variant)
 {
 	u32 bits = 0;
 
-	for (u32 knob = KNOB_COUNT; knob-- > 0;) {
-		u32 value = variant->knob[knob], nth = 0;
-
-		if (!is_legal(value, knob))
-			value = variant_default.knob[knob];
-		for (u32 i = 0; i < value; i++)
-			nth += is_legal(i, knob);
-		bits = bits * legal_values(knob) + nth;
-	}
+	for (u32 knob = KNOB_COUNT; knob-- > 0;)
+		bits = bits * variant_nr_legal(knob) + legal_position(knob, variant->knob[knob]);
 	ASSERT(bits <= UINT8_MAX);
 	return (u8)bits;
 }
@@ -127,15 +120,15 @@ struct decoder {
 	u32 typed; /* tasks whose kind a record has said */
 };
 
-/* The tasks that were drawn go; TASKS_MAX empty ones take their place until they are compacted. */
+/* The tasks that were drawn go; empty ones take their place until they are compacted. */
 static struct task_program *decode_task(struct decoder *decoder, u32 nr)
 {
 	struct program *program = decoder->program;
 
 	if (!decoder->has_tasks) {
 		decoder->has_tasks = true;
-		program->nr_tasks = TASKS_MAX;
-		for (u32 i = 0; i < TASKS_MAX; i++) {
+		program->nr_tasks = PROGRAM_TASKS_MAX;
+		for (u32 i = 0; i < PROGRAM_TASKS_MAX; i++) {
 			program->tasks[i].kind = TASK_VCPU;
 			program->tasks[i].vcpu = (u8)i;
 			program->tasks[i].nr_ops = 0;
@@ -146,8 +139,11 @@ static struct task_program *decode_task(struct decoder *decoder, u32 nr)
 
 static void decode_kind(struct decoder *decoder, u32 nr, const u8 *record)
 {
-	struct task_program *task = decode_task(decoder, nr);
+	struct task_program *task;
 
+	if (nr == TASK_RCU)
+		return;
+	task = decode_task(decoder, nr);
 	if (decoder->typed >> nr & 1)
 		return;
 	decoder->typed |= 1u << nr;
@@ -157,33 +153,41 @@ static void decode_kind(struct decoder *decoder, u32 nr, const u8 *record)
 
 static void decode_op(struct decoder *decoder, u32 nr, const u8 *record)
 {
-	struct task_program *task = decode_task(decoder, nr);
 	struct op op = { .id = record[1] % 64 % OP_COUNT, .access = record[1] >> 6 };
+	struct task_program *task;
 
+	if (nr == TASK_RCU)
+		return;
+	task = decode_task(decoder, nr);
 	if (!(decoder->typed >> nr & 1)) {
 		decoder->typed |= 1u << nr;
 		task->kind = (u8)op_rows[op.id].kind;
 	}
 	if (task->nr_ops == OPS_MAX)
 		return;
+	op.slot = record[2];
 	op.start = get(record + 4, 4);
 	op.end = op.start + 1 + get(record + 2, 2);
 	task->ops[task->nr_ops++] = op;
 }
 
-static void decode_slot(struct decoder *decoder, u32 nr, const u8 *record)
+static void decode_slot(struct decoder *decoder, u32 nr, bool absent, const u8 *record)
 {
 	struct world *world = &decoder->program->world;
+	u32 id = nr % SLOTS_MAX;
 	u32 packed = (u32)get(record + 1, 3);
 	gfn_t start = get(record + 4, 4);
 
 	if (!decoder->has_slots)
-		world->nr_slots = 0;
+		world->nr_slots = world->absent = 0;
 	decoder->has_slots = true;
 	if (world->nr_slots == SLOTS_MAX)
 		return;
+	if (absent && !world_slot(world, id))
+		world->absent |= 1u << id;
 	world->slots[world->nr_slots++] = (struct subject_slot){
-		.id = nr,
+		.id = id,
+		.as_id = nr >> 3,
 		.start = start,
 		.end = start + 1 + (packed & 0xfff),
 		.hva = packed >> 12,
@@ -207,9 +211,28 @@ static void decode_map(struct decoder *decoder, u32 nr, const u8 *record)
 	};
 }
 
+static void decode_scalar(struct world *world, const u8 *record)
+{
+	switch (record[0] & 15) {
+	case TAG_SEQ:
+		world->seq = get(record + 1, 7);
+		break;
+	case TAG_LIMIT:
+		world->points_max = get(record + 4, 4);
+		break;
+	case TAG_LEVELS:
+		world->levels = record[1];
+		break;
+	case TAG_SUBSCRIBERS:
+		world->subscribers = record[1];
+		break;
+	default: /* directives have their turn when the tasks are known; the rest is unknown */
+		break;
+	}
+}
+
 static void decode_record(struct decoder *decoder, const u8 *record)
 {
-	struct world *world = &decoder->program->world;
 	u32 nr = record[0] >> 4;
 
 	switch (record[0] & 15) {
@@ -220,23 +243,22 @@ static void decode_record(struct decoder *decoder, const u8 *record)
 		decode_kind(decoder, nr, record);
 		break;
 	case TAG_SLOT:
-		decode_slot(decoder, nr, record);
+	case TAG_ABSENT:
+		decode_slot(decoder, nr, (record[0] & 15) == TAG_ABSENT, record);
 		break;
 	case TAG_MAP:
 		decode_map(decoder, nr, record);
 		break;
-	case TAG_SEQ:
-		world->seq = get(record + 1, 7);
-		break;
-	case TAG_LIMIT:
-		world->points_max = get(record + 4, 4);
-		break;
-	case TAG_LEVELS:
-		world->levels = record[1];
-		break;
-	default: /* directives have their turn when the tasks are known; the rest is unknown */
+	default:
+		decode_scalar(&decoder->program->world, record);
 		break;
 	}
+}
+
+/* Any number stands for a task that there is. */
+static u8 task_fold(const struct program *program, u32 task)
+{
+	return (u8)(task == TASK_RCU ? TASK_RCU : task % program->nr_tasks);
 }
 
 static void decode_directive(struct schedule *schedule, const struct program *program,
@@ -249,8 +271,12 @@ static void decode_directive(struct schedule *schedule, const struct program *pr
 		return;
 	schedule->nr_directives++;
 	memset(directive, 0, sizeof(*directive));
-	directive->task = (record[0] >> 4) % program->nr_tasks;
-	directive->op = (record[1] & 15) % program->tasks[directive->task].nr_ops;
+	directive->task = task_fold(program, record[0] >> 4);
+	directive->op = record[1] & 15;
+	if (directive->task == TASK_RCU)
+		directive->op |= (u16)(get(record + 6, 2) << 4);
+	else
+		directive->op %= program->tasks[directive->task].nr_ops;
 	directive->place = (record[1] >> 4 & 3) % (AT_END + 1);
 	directive->ordinal = (u32)get(record + 2, 2);
 	if (record[1] >> 6 & 1) {
@@ -259,7 +285,7 @@ static void decode_directive(struct schedule *schedule, const struct program *pr
 		directive->answer = argument;
 	} else {
 		directive->action = DO_SWITCH;
-		directive->to = argument % program->nr_tasks;
+		directive->to = task_fold(program, argument);
 	}
 	if (directive->place == AT_SITE && !directive->ordinal)
 		directive->ordinal = 1;
@@ -324,13 +350,17 @@ static void encode_world(struct encoder *encoder, const struct world *world)
 {
 	if (world->seq)
 		put(encode_record(encoder, TAG_SEQ, 0) + 1, 7, world->seq);
-	if (world->points_max != WORLD_POINTS_MAX_DEFAULT)
+	if (world->points_max != world_points_default(world->geometry))
 		put(encode_record(encoder, TAG_LIMIT, 0) + 4, 4, world->points_max);
 	if (world->levels != WORLD_LEVELS_DEFAULT)
 		put(encode_record(encoder, TAG_LEVELS, 0) + 1, 1, world->levels);
+	if (world->subscribers)
+		put(encode_record(encoder, TAG_SUBSCRIBERS, 0) + 1, 1, world->subscribers);
 	for (u32 i = 0; i < world->nr_slots; i++) {
 		const struct subject_slot *slot = &world->slots[i];
-		u8 *record = encode_record(encoder, TAG_SLOT, slot->id);
+		bool absent = world->absent >> slot->id & 1;
+		u8 *record = encode_record(encoder, absent ? TAG_ABSENT : TAG_SLOT,
+					   slot->id | slot->as_id << 3);
 
 		put(record + 1, 3, slot->hva << 12 | (slot->end - slot->start - 1));
 		put(record + 4, 4, slot->start);
@@ -355,8 +385,10 @@ static void encode_task(struct encoder *encoder, u32 nr, const struct task_progr
 
 		record = encode_record(encoder, TAG_OP, nr);
 		record[1] = (u8)(op->id | op->access << 6);
-		if (op_rows[op->id].args == OP_ARGS_HVA_RANGE)
+		if (op_form(op)->range)
 			put(record + 2, 2, op->end - op->start - 1);
+		else
+			put(record + 2, 2, op->slot);
 		put(record + 4, 4, op->start);
 	}
 }
@@ -370,7 +402,8 @@ static void encode_directive(struct encoder *encoder, const struct directive *di
 	    (directive->place == AT_SITE && !directive->ordinal))
 		return;
 	record = encode_record(encoder, TAG_DIRECTIVE, directive->task);
-	record[1] = (u8)(directive->op | directive->place << 4 | answers << 6);
+	record[1] = (u8)((directive->op & 15) | directive->place << 4 | answers << 6);
+	put(record + 6, 2, directive->op >> 4);
 	put(record + 2, 2, directive->ordinal);
 	put(record + 4, 2, answers ? directive->answer : directive->to);
 }

@@ -98,7 +98,8 @@ static void unknown_tags_and_tails_are_skipped(void **state)
 	bytes[0] = 7;
 	input_decode(&input, target_nth(0), bytes, INPUT_HEADER_BYTES);
 	for (u32 i = 0; i < 8; i++)
-		bytes[INPUT_HEADER_BYTES + i * INPUT_RECORD_BYTES] = (u8)(0xf0 | (i + 9) % 16);
+		bytes[INPUT_HEADER_BYTES + i * INPUT_RECORD_BYTES] =
+			(u8)(0xf0 | (i < 5 ? 11 + i : 0));
 	bytes[INPUT_HEADER_BYTES + 7 * INPUT_RECORD_BYTES] = 1; /* an op, cut short */
 	input_decode(&again, target_nth(0), bytes, INPUT_HEADER_BYTES + 8 * INPUT_RECORD_BYTES - 1);
 	assert_same(&input, &again);
@@ -106,19 +107,28 @@ static void unknown_tags_and_tails_are_skipped(void **state)
 
 static void texts_survive_encoding(void **state)
 {
-	static const char text[] =
-		"repro 1\ntarget canary\ngeometry 3\nlevels 5\nvariant fault_precheck=none\n"
-		"seq 2147483647\nslot 5 0x10..0x20 hva 0x100\nmap 0x100..0x110 order 0 ro\n"
+	/* Behind the line of the geometry, which is this build's. */
+	static const char rest[] =
+		"levels 5\nvariant fault_precheck=none,zap_root=two_pass\n"
+		"seq 2147483647\nslot 5 0x10..0x20 hva 0x100\nas 1\nslot 7 0x10..0x20 hva 0 "
+		"absent\n"
+		"map 0x100..0x110 order 0 ro\nsubscriber counter\n"
 		"limit points 777\n"
 		"task 0 notifier { munmap 0..0x1000; reuse 0xfff }\n"
-		"task 1 vcpu 6 { fault w 0x7fff }\n"
+		"task 1 vcpu 6 { fault w 0x7fff; smm; prefault 0x10 }\n"
+		"task 2 vm { slot_create 7; slot_move 5 0x7fff; zap_gfn_range 0..0x1000; close }\n"
 		"start 1\nat 0 munmap#1 ~65535 switch 1\nat 1 fault#1 start switch 0\n"
-		"at 1 fault#1 ~3 answer 1\n";
+		"at 1 fault#1 ~3 answer 1\nat 2 close#1 end switch rcu0\n"
+		"at rcu0 callback#65536 ~9 switch 2\nat rcu0 callback#2 ~1 answer 2\n";
 	static struct repro repro;
+	struct buf text = { 0 };
 	struct text_error error;
 	size_t written;
 
-	assert_true(repro_parse(&repro, text, strlen(text), &error));
+	buf_printf(&text, "repro 1\ntarget canary\ngeometry %u\n%s", PT_INDEX_BITS, rest);
+	if (!repro_parse(&repro, text.data, text.size, &error))
+		fail_msg("%u:%u: %s", error.line, error.column, error.message);
+	buf_free(&text);
 	input.program = repro.program;
 	input.schedule = repro.schedule;
 	input.strategy_row = 2;
@@ -131,15 +141,64 @@ static void texts_survive_encoding(void **state)
 		assert_int_equal(input_encode(&input, encoded, room), 0);
 }
 
+/* Whatever the bits say: values that no oracle convicts, and that go together. All of them occur. */
+static void variants_are_legal(void **state)
+{
+	bool seen[KNOB_VALUE_COUNT] = { false };
+	u32 one, other, folded = 0;
+
+	memset(bytes, 0, INPUT_HEADER_BYTES);
+	bytes[7] = 2; /* bare */
+	for (u32 bits = 0; bits < 256; bits++) {
+		const struct mmu_variant *variant = &input.program.world.variant;
+
+		bytes[4] = (u8)bits;
+		decode(bytes, INPUT_HEADER_BYTES);
+		assert_null(variant_conflict(variant, &one, &other));
+		for (u32 knob = 0; knob < KNOB_COUNT; knob++)
+			seen[variant->knob[knob]] = true;
+		folded += !memcmp(variant, &variant_default, sizeof(*variant));
+	}
+	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
+		assert_int_equal(seen[i], !strcmp(variant_rows[i].convicted_by, "none"));
+	assert_true(folded > 256 / 5 && folded < 256 / 2);
+}
+
+/* Of the task 15 there are directives, but no ops. */
+static void callbacks_have_no_ops(void **state)
+{
+	u8 *record = bytes + INPUT_HEADER_BYTES;
+	const struct directive *directive = &input.schedule.directives[0];
+
+	memset(bytes, 0, sizeof(bytes));
+	record[0] = 0xf1; /* an op */
+	record[8] = 0xf3; /* a task */
+	record[16] = 0xf2; /* a directive: op 0x125, ordinal 7, switch to rcu0 */
+	record[17] = 5;
+	record[18] = 7;
+	record[20] = 15;
+	record[22] = 0x12;
+	decode(bytes, INPUT_HEADER_BYTES + 24);
+	assert_int_equal(input.schedule.nr_directives, 1);
+	assert_int_equal(directive->task, TASK_RCU);
+	assert_int_equal(directive->op, 0x125);
+	assert_int_equal(directive->ordinal, 7);
+	assert_int_equal(directive->to, TASK_RCU);
+	input.schedule.nr_directives = 0;
+	input_decode(&again, target_nth(0), bytes, INPUT_HEADER_BYTES);
+	assert_same(&input, &again);
+}
+
 static void drawn_programs_survive_encoding(void **state)
 {
 	memset(&input.schedule, 0, sizeof(input.schedule));
 	input.strategy_row = 1;
 	input.schedules = 1;
-	for (u64 seed = 0; seed < 5000; seed++) {
+	for (u64 seed = 0; seed < 10000; seed++) {
+		const struct target *target = target_nth((u32)(seed % targets_count()));
 		size_t written;
 
-		program_generate(&input.program, target_nth(0), seed, &variant_default);
+		program_generate(&input.program, target, seed, &variant_default);
 		written = input_encode(&input, encoded, sizeof(encoded));
 		input_decode(&again, target_nth(0), encoded, written);
 		assert_same(&input, &again);
@@ -153,6 +212,8 @@ int main(void)
 		cmocka_unit_test(any_bytes_are_an_input),
 		cmocka_unit_test(unknown_tags_and_tails_are_skipped),
 		cmocka_unit_test(texts_survive_encoding),
+		cmocka_unit_test(variants_are_legal),
+		cmocka_unit_test(callbacks_have_no_ops),
 		cmocka_unit_test(drawn_programs_survive_encoding),
 	};
 

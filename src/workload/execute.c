@@ -15,7 +15,7 @@ static void task_body(u32 nr)
 
 		kern_op_begin(i);
 		event(op_begun, .op = op->id, .nth = i);
-		result = op_execute(task, op);
+		result = op_execute(&running->world, task, op);
 		event(op_ended, .op = op->id, .nth = i, .result = result);
 		kern_op_end(i);
 	}
@@ -32,10 +32,39 @@ static u32 vcpus_needed(const struct program *program)
 	return nr;
 }
 
+/* Users need not be counted where nobody lets go before the end. */
+static bool counts_users(const struct program *program)
+{
+	for (u32 i = 0; i < program->nr_tasks; i++)
+		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
+			if (program->tasks[i].ops[j].id == OP_exit ||
+			    program->tasks[i].ops[j].id == OP_close)
+				return true;
+	return false;
+}
+
+static void subject_build(const struct program *program)
+{
+	const struct world *world = &program->world;
+	struct subject_config config = {
+		.variant = world->variant,
+		.nr_vcpus = vcpus_needed(program),
+		.root_level = world->levels,
+		.seq = world->seq,
+		.counts_users = counts_users(program),
+	};
+
+	for (u32 i = 0; i < world->nr_slots; i++)
+		if (!(world->absent >> world->slots[i].id & 1))
+			config.slots[config.nr_slots++] = world->slots[i];
+	if (config.counts_users)
+		host_count_users();
+	subject_create(&config);
+}
+
 static void world_build(const struct program *program)
 {
 	const struct world *world = &program->world;
-	struct subject_config config;
 
 	subject_reset();
 	kern_reset();
@@ -46,14 +75,9 @@ static void world_build(const struct program *program)
 						 .end = world->maps[i].end,
 						 .read_only = world->maps[i].read_only,
 						 .populated = true });
-	config.variant = world->variant;
-	config.nr_vcpus = vcpus_needed(program);
-	config.root_level = world->levels;
-	config.seq = world->seq;
-	config.nr_slots = world->nr_slots;
-	for (u32 i = 0; i < world->nr_slots; i++)
-		config.slots[i] = world->slots[i];
-	subject_create(&config);
+	subject_build(program);
+	if (world->subscribers)
+		host_add_subscribers(world->subscribers);
 }
 
 enum program_outcome program_execute(const struct program *program, void (*inspect)(void))
@@ -76,6 +100,5 @@ enum program_outcome program_execute(const struct program *program, void (*inspe
 	event(quiesced, .tasks = program->nr_tasks);
 	if (inspect)
 		inspect();
-	subject_destroy();
 	return PROGRAM_DONE;
 }

@@ -2,14 +2,22 @@
  * Draws programs that are worth scheduling: few pages, so that ops meet; one hot page, which most of
  * them want; ranges that end just behind it, cover several mapped pages or reach over two slots;
  * sequence numbers about to leave 31 and 32 bits; pages that are read-only or absent.
+ *
+ * What only some targets ask for comes from a stream of its own, so that a target which does not ask
+ * goes on drawing the programs that it always drew.
  */
+#include <string.h>
+
 #include "workload/workload_internal.h"
 
 struct draw {
 	struct prng prng;
+	struct prng extra; /* for what a target has to ask for */
+	u32 weights[OP_COUNT]; /* of the target, or in a swarm of some ops */
 	const struct target *target;
 	struct program *program;
 	u32 hot_of_8; /* of 8 ops, how many want the hot page */
+	u32 hot_slot; /* id */
 	gfn_t hot_gfn;
 	hva_t hot_hva;
 	hva_t low, high; /* hvas behind the slots */
@@ -20,9 +28,27 @@ static u32 below(struct draw *draw, u32 bound)
 	return prng_below(&draw->prng, bound);
 }
 
+static u32 extra(struct draw *draw, u32 bound)
+{
+	return prng_below(&draw->extra, bound);
+}
+
 static u32 between(struct draw *draw, u32 min, u32 max)
 {
 	return max > min ? min + below(draw, max - min + 1) : min;
+}
+
+/* Position in @weights, drawn by them; @nr if all are 0. */
+static u32 extra_weighted(struct draw *draw, const u32 *weights, u32 nr)
+{
+	u32 sum = 0, nth, i;
+
+	for (i = 0; i < nr; i++)
+		sum += weights[i];
+	nth = sum ? extra(draw, sum) : 0;
+	for (i = 0; i < nr && nth >= weights[i]; i++)
+		nth -= weights[i];
+	return sum ? i : nr;
 }
 
 static u64 draw_seq(struct draw *draw)
@@ -50,6 +76,34 @@ static hva_t draw_hva(struct draw *draw, const struct subject_slot *before)
 	return before->hva;
 }
 
+static bool draws_levels(const struct target *target)
+{
+	u32 sum = 0;
+
+	for (u32 i = 0; i <= PT_LEVEL_MAX; i++)
+		sum += target->levels_weights[i];
+	return sum;
+}
+
+/* Room for all slots of a program and the gaps between them. */
+#define SLOTS_ROOM 48
+
+/*
+ * Where levels are drawn: just before the end of a table of any level, or of all that a root reaches, as
+ * often as at @usual.
+ */
+static gfn_t draw_boundary(struct draw *draw, gfn_t usual)
+{
+	u32 levels = draw->program->world.levels, level;
+
+	level = 2 + extra(draw, levels - 1);
+	if (!extra(draw, 2) || PT_PAGES(level == levels ? level + 1 : level) > UINT32_MAX)
+		return usual;
+	if (level == levels)
+		return PT_PAGES(level + 1) - SLOTS_ROOM;
+	return PT_PAGES(level) * (1 + extra(draw, 2)) - 1 - extra(draw, 3);
+}
+
 static void draw_slots(struct draw *draw)
 {
 	/* At the start of a leaf table, in its middle, just before the end of two levels. */
@@ -63,6 +117,8 @@ static void draw_slots(struct draw *draw)
 
 	if (world->levels == 2)
 		gfn = 0;
+	else if (draws_levels(draw->target))
+		gfn = draw_boundary(draw, gfn);
 	for (u32 i = 0; i < nr && i < SLOTS_MAX; i++) {
 		struct subject_slot *slot = &world->slots[i];
 		u32 nr_pages = between(draw, draw->target->pages_min, draw->target->pages_max);
@@ -76,6 +132,36 @@ static void draw_slots(struct draw *draw)
 		};
 		world->nr_slots++;
 	}
+}
+
+/* Some slots have a twin in the other address space: the same pages, or the next ones of the host. */
+static void draw_spaces(struct draw *draw)
+{
+	struct world *world = &draw->program->world;
+	u32 nr = world->nr_slots;
+
+	if (draw->target->as_max < 2)
+		return;
+	for (u32 i = 0; i < nr && world->nr_slots < SLOTS_MAX; i++) {
+		struct subject_slot twin = world->slots[i];
+
+		if (i && extra(draw, 2))
+			continue;
+		twin.id = world->nr_slots;
+		twin.as_id = 1;
+		twin.hva += extra(draw, 3) ? 0 : 1;
+		world->slots[world->nr_slots++] = twin;
+	}
+}
+
+/* One in four of the slots but the first is a template. */
+static void draw_absent(struct draw *draw)
+{
+	struct world *world = &draw->program->world;
+
+	for (u32 i = 1; draw->target->has_absent && i < world->nr_slots; i++)
+		if (!extra(draw, 4))
+			world->absent |= 1u << world->slots[i].id;
 }
 
 /* One map behind each slot; a slot on the pages of another finds them mapped already. */
@@ -97,6 +183,22 @@ static void draw_maps(struct draw *draw)
 	}
 }
 
+/* With the default variant a knob in four has any legal value: who names another one wants that. */
+static void draw_variant(struct draw *draw)
+{
+	struct mmu_variant *variant = &draw->program->world.variant, drawn = *variant;
+	u32 one, other;
+
+	if (!draw->target->swarm || memcmp(variant, &variant_default, sizeof(*variant)))
+		return;
+	for (u32 knob = 0; knob < KNOB_COUNT; knob++)
+		if (!extra(draw, 4))
+			drawn.knob[knob] =
+				variant_legal_nth(knob, extra(draw, variant_nr_legal(knob)));
+	if (!variant_conflict(&drawn, &one, &other))
+		*variant = drawn;
+}
+
 static void draw_world(struct draw *draw, const struct mmu_variant *variant)
 {
 	struct world *world = &draw->program->world;
@@ -105,9 +207,16 @@ static void draw_world(struct draw *draw, const struct mmu_variant *variant)
 	world_clear(world, variant);
 	levels = below(draw, 8);
 	world->levels = levels == 0 ? 2 : levels == 1 ? 4 : WORLD_LEVELS_DEFAULT;
+	if (draws_levels(draw->target))
+		world->levels =
+			extra_weighted(draw, draw->target->levels_weights, PT_LEVEL_MAX + 1);
 	world->seq = draw_seq(draw);
 	draw_slots(draw);
+	draw_spaces(draw);
+	draw_absent(draw);
 	draw_maps(draw);
+	if (draw->target->has_subscribers)
+		world->subscribers = extra(draw, 1u << SUBSCRIBER_COUNT);
 }
 
 static void draw_hot(struct draw *draw)
@@ -119,6 +228,7 @@ static void draw_hot(struct draw *draw)
 	u32 page = below(draw, (u32)nr_pages);
 
 	draw->hot_of_8 = of_8[below(draw, ARRAY_SIZE(of_8))];
+	draw->hot_slot = slot->id;
 	draw->hot_gfn = slot->start + page;
 	draw->hot_hva = slot->hva + page;
 	draw->low = HVA_MAX;
@@ -135,20 +245,42 @@ static bool wants_hot(struct draw *draw)
 	return below(draw, 8) < draw->hot_of_8;
 }
 
-static u8 draw_id(struct draw *draw, u8 kind)
+/* In a swarm each program has about half of the target's ops, so that few of them meet more often. */
+static void draw_weights(struct draw *draw)
+{
+	u32 kept[TASK_KIND_COUNT] = { 0 };
+
+	for (u32 i = 0; i < OP_COUNT; i++) {
+		draw->weights[i] = draw->target->op_weights[i];
+		if (draw->target->swarm && !extra(draw, 2))
+			draw->weights[i] = 0;
+		kept[op_rows[i].kind] += draw->weights[i];
+	}
+	for (u32 i = 0; i < OP_COUNT; i++)
+		if (!kept[op_rows[i].kind])
+			draw->weights[i] = draw->target->op_weights[i];
+}
+
+/* Nothing comes behind the op that lets go of process or VM: it would be skipped most of the time. */
+static u32 weight_of(const struct draw *draw, u32 id, bool last)
+{
+	return (id == OP_exit || id == OP_close) && !last ? 0 : draw->weights[id];
+}
+
+static u8 draw_id(struct draw *draw, u8 kind, bool last)
 {
 	u32 sum = 0, nth;
 
 	for (u32 i = 0; i < OP_COUNT; i++)
 		if (op_rows[i].kind == kind)
-			sum += draw->target->op_weights[i];
+			sum += weight_of(draw, i, last);
 	nth = sum ? below(draw, sum) : 0;
 	for (u32 i = 0; i < OP_COUNT; i++) {
 		if (op_rows[i].kind != kind)
 			continue;
-		if (!sum || nth < draw->target->op_weights[i])
+		if (!sum || nth < weight_of(draw, i, last))
 			return (u8)i;
-		nth -= draw->target->op_weights[i];
+		nth -= weight_of(draw, i, last);
 	}
 	ASSERT(!"the weights do not add up");
 	return 0;
@@ -199,21 +331,81 @@ static void draw_range(struct draw *draw, struct op *op)
 	op->end = min_u64(draw->high, op->start + nr_pages);
 }
 
-static void draw_op(struct draw *draw, u8 kind, struct op *op)
+/* The slot of the hot page, or any. */
+static u8 draw_slot_id(struct draw *draw)
 {
-	*op = (struct op){ .id = draw_id(draw, kind) };
-	switch (op_rows[op->id].args) {
-	case OP_ARGS_ACCESS_GFN:
-		op->access = (u8)draw_access(draw);
-		op->start = draw_gfn(draw);
-		break;
-	case OP_ARGS_HVA:
-		op->start = draw_page(draw);
-		break;
-	case OP_ARGS_HVA_RANGE:
-		draw_range(draw, op);
-		break;
+	const struct world *world = &draw->program->world;
+
+	return (u8)(extra(draw, 8) < draw->hot_of_8
+			    ? draw->hot_slot
+			    : world->slots[extra(draw, world->nr_slots)].id);
+}
+
+/* Where a slot may move to: a few pages on or back, behind all of them, or a table further. */
+static gfn_t draw_place(struct draw *draw, u8 slot)
+{
+	const struct world *world = &draw->program->world;
+	gfn_t start = world_slot(world, slot)->start;
+
+	switch (extra(draw, 4)) {
+	case 0:
+		return start + PT_ENTRIES;
+	case 1:
+		return world->slots[world->nr_slots - 1].end + extra(draw, 4);
+	default:
+		return max_u64(start + extra(draw, 8), 4) - 4;
 	}
+}
+
+/* Some pages around the hot one, or of another slot. */
+static void draw_gfn_range(struct draw *draw, struct op *op)
+{
+	u32 nr_pages = 1 + extra(draw, 8);
+
+	op->start = max_u64(draw_gfn(draw), nr_pages) - extra(draw, nr_pages);
+	op->end = op->start + nr_pages;
+}
+
+static void draw_op(struct draw *draw, u8 kind, bool last, struct op *op)
+{
+	const struct op_form *form;
+
+	*op = (struct op){ .id = draw_id(draw, kind, last) };
+	form = op_form(op);
+	if (form->accesses == ACCESS_COUNT)
+		op->access = (u8)draw_access(draw);
+	else if (form->accesses)
+		op->access = (u8)extra(draw, form->accesses);
+	if (form->slot)
+		op->slot = draw_slot_id(draw);
+	if (form->page == OP_PAGE_HVA && form->range)
+		draw_range(draw, op);
+	else if (form->page == OP_PAGE_HVA)
+		op->start = draw_page(draw);
+	else if (form->page == OP_PAGE_GFN && form->range)
+		draw_gfn_range(draw, op);
+	else if (form->page == OP_PAGE_GFN)
+		op->start = form->slot ? draw_place(draw, op->slot) : draw_gfn(draw);
+}
+
+static bool has_ops(const struct draw *draw, u8 kind)
+{
+	for (u32 i = 0; i < OP_COUNT; i++)
+		if (op_rows[i].kind == kind && draw->weights[i])
+			return true;
+	return false;
+}
+
+/* How many of the @nr tasks that are no vCPUs call ioctls: at least one, if two are left. */
+static u32 draw_nr_vms(struct draw *draw, u32 nr)
+{
+	u32 max = (u32)min_u64(draw->target->vms_max, nr), min = nr > 1;
+
+	if (!max || !has_ops(draw, TASK_VM))
+		return 0;
+	if (!has_ops(draw, TASK_NOTIFIER))
+		return nr;
+	return min + extra(draw, max - min + 1);
 }
 
 static void draw_tasks(struct draw *draw)
@@ -221,21 +413,24 @@ static void draw_tasks(struct draw *draw)
 	const struct target *target = draw->target;
 	struct program *program = draw->program;
 	u32 nr_tasks = between(draw, target->tasks_min, target->tasks_max);
-	u32 vcpus = target->vcpus_max, nr_vcpus;
+	u32 vcpus = target->vcpus_max, nr_vcpus, nr_vms;
 
 	/* One task is left for the notifiers, if there is one to spare. */
 	if (nr_tasks > 1 && vcpus > nr_tasks - 1)
 		vcpus = nr_tasks - 1;
 	nr_vcpus = between(draw, 1, vcpus);
-	for (u32 i = 0; i < nr_tasks && i < TASKS_MAX; i++) {
+	nr_vms = nr_tasks > nr_vcpus ? draw_nr_vms(draw, nr_tasks - nr_vcpus) : 0;
+	for (u32 i = 0; i < nr_tasks && i < PROGRAM_TASKS_MAX; i++) {
 		struct task_program *task = &program->tasks[i];
 		u32 nr_ops = between(draw, target->ops_min, target->ops_max);
 
-		task->kind = i < nr_vcpus ? TASK_VCPU : TASK_NOTIFIER;
+		task->kind = i < nr_vcpus	     ? TASK_VCPU
+			     : i < nr_vcpus + nr_vms ? TASK_VM
+						     : TASK_NOTIFIER;
 		task->vcpu = i < nr_vcpus ? (u8)i : 0;
 		task->nr_ops = nr_ops < OPS_MAX ? (u8)nr_ops : OPS_MAX;
 		for (u32 j = 0; j < task->nr_ops; j++)
-			draw_op(draw, task->kind, &task->ops[j]);
+			draw_op(draw, task->kind, j + 1 == task->nr_ops, &task->ops[j]);
 		program->nr_tasks++;
 	}
 }
@@ -243,11 +438,18 @@ static void draw_tasks(struct draw *draw)
 void program_generate(struct program *program, const struct target *target, u64 seed,
 		      const struct mmu_variant *variant)
 {
-	struct draw draw = { .prng = prng_seeded(seed), .target = target, .program = program };
+	struct draw draw = {
+		.prng = prng_seeded(seed),
+		.extra = prng_seeded(~seed),
+		.target = target,
+		.program = program,
+	};
 
 	program->nr_tasks = 0;
 	draw_world(&draw, variant);
+	draw_weights(&draw);
 	draw_hot(&draw);
 	draw_tasks(&draw);
+	draw_variant(&draw); /* the last: a variant that is given leaves the rest as it is */
 	program_repair(program);
 }

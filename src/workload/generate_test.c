@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "workload/workload.h"
 
 #define PROGRAMS 20000
@@ -146,12 +147,137 @@ static void every_bug_has_its_programs(void **state)
 			counts.read_only += program.world.maps[i].read_only;
 	}
 	for (u32 i = 0; i < OP_COUNT; i++)
-		assert_true(counts.ops[i] > PROGRAMS / 20);
+		assert_true(searched()->op_weights[i] ? counts.ops[i] > PROGRAMS / 20
+						      : !counts.ops[i]);
 	assert_true(counts.two_downgrades > PROGRAMS / 20);
 	assert_true(counts.seq_past_31_bits > PROGRAMS / 20);
 	assert_true(counts.read_only > PROGRAMS / 20);
 	assert_true(counts.wide_ranges > PROGRAMS / 4);
 	assert_true(counts.ranges_over_slots > PROGRAMS / 20);
+}
+
+/* What a target asks for, counted over programs. */
+struct asked {
+	u32 programs[OP_COUNT]; /* with such an op */
+	u32 second_as, absent, subscribed, levels[PT_LEVEL_MAX + 1], values[KNOB_VALUE_COUNT];
+};
+
+static void count_asked(struct asked *asked, const struct program *program)
+{
+	const struct world *world = &program->world;
+	bool has[OP_COUNT] = { false };
+
+	for (u32 i = 0; i < program->nr_tasks; i++) {
+		const struct task_program *task = &program->tasks[i];
+
+		for (u32 j = 0; j < task->nr_ops; j++) {
+			u32 id = task->ops[j].id;
+
+			has[id] = true;
+			/* Whoever lets go does nothing more. */
+			assert_true((id != OP_exit && id != OP_close) || j + 1 == task->nr_ops);
+		}
+	}
+	for (u32 i = 0; i < OP_COUNT; i++)
+		asked->programs[i] += has[i];
+	for (u32 i = 0; i < world->nr_slots; i++)
+		asked->second_as += world->slots[i].as_id;
+	asked->absent += world->absent != 0;
+	asked->subscribed += world->subscribers != 0;
+	asked->levels[world->levels]++;
+	for (u32 knob = 0; knob < KNOB_COUNT; knob++)
+		asked->values[world->variant.knob[knob]]++;
+}
+
+static void assert_asked(const struct target *target, const struct asked *asked)
+{
+	const u32 few = PROGRAMS / 50;
+	bool draws_levels = false;
+
+	for (u32 i = 0; i < OP_COUNT; i++)
+		if (target->op_weights[i] ? asked->programs[i] < few : asked->programs[i])
+			fail_msg("%s: %u programs with %s", target->name, asked->programs[i],
+				 op_rows[i].name);
+	assert_int_equal(asked->second_as > few, target->as_max > 1);
+	assert_int_equal(asked->absent > few, target->has_absent);
+	assert_int_equal(asked->subscribed > few, target->has_subscribers);
+	for (u32 i = 0; i <= PT_LEVEL_MAX; i++)
+		draws_levels |= target->levels_weights[i] != 0;
+	for (u32 i = 0; draws_levels && i <= PT_LEVEL_MAX; i++)
+		assert_int_equal(asked->levels[i] > few, target->levels_weights[i] != 0);
+	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++) {
+		bool standard = variant_default.knob[variant_rows[i].knob_id] == i;
+		bool legal = !strcmp(variant_rows[i].convicted_by, "none");
+
+		assert_int_equal(asked->values[i] > few, standard || (target->swarm && legal));
+	}
+}
+
+static void targets_get_what_they_ask_for(void **state)
+{
+	static struct program program;
+
+	for (u32 nth = 0; nth < targets_count(); nth++) {
+		const struct target *target = target_nth(nth);
+		struct asked asked = { 0 };
+
+		assert_null(target_problem(target));
+		for (u64 seed = 0; seed < PROGRAMS; seed++) {
+			program_generate(&program, target, seed, &variant_default);
+			count_asked(&asked, &program);
+		}
+		assert_asked(target, &asked);
+	}
+}
+
+/* A variant that is asked for is kept, and changes nothing else. */
+static void swarms_keep_a_given_variant(void **state)
+{
+	const struct target *target = target_by_name("everything");
+	static struct repro drawn, given;
+
+	assert_non_null(target);
+	for (u64 seed = 0; seed < 1000; seed++) {
+		struct buf left = { 0 }, right = { 0 };
+
+		program_generate(&drawn.program, target, seed, &variant_default);
+		program_generate(&given.program, target, seed, &variant_upstream);
+		assert_memory_equal(&given.program.world.variant, &variant_upstream,
+				    sizeof(variant_upstream));
+		drawn.program.world.variant = variant_upstream;
+		repro_print(&left, &drawn);
+		repro_print(&right, &given);
+		assert_string_equal(buf_text(&left), buf_text(&right));
+		buf_free(&left);
+		buf_free(&right);
+	}
+}
+
+/* Figures of different releases are compared: these targets draw what they always drew. */
+static void old_targets_draw_the_same(void **state)
+{
+	static const struct {
+		const char *name;
+		u64 hash;
+	} drawn[] = { { "fault_vs_invalidate", 0x83071496405c9413 },
+		      { "canary", 0x2fe45c4c66c3fc1b } };
+	static struct repro repro;
+
+	for (u32 i = 0; i < ARRAY_SIZE(drawn) && PT_INDEX_BITS == 3; i++) {
+		u64 hash = HASH_SEED;
+
+		for (u64 seed = 0; seed < 3000; seed++) {
+			struct buf text = { 0 };
+
+			program_generate(&repro.program, target_by_name(drawn[i].name), seed,
+					 &variant_default);
+			repro_print(&text, &repro);
+			hash = hash_text(hash, buf_text(&text));
+			buf_free(&text);
+		}
+		if (hash != drawn[i].hash)
+			fail_msg("%s draws others: %#llx", drawn[i].name, (unsigned long long)hash);
+	}
 }
 
 int main(void)
@@ -161,6 +287,9 @@ int main(void)
 		cmocka_unit_test(absurd_targets_are_survived),
 		cmocka_unit_test(equal_seeds_give_equal_programs),
 		cmocka_unit_test(every_bug_has_its_programs),
+		cmocka_unit_test(targets_get_what_they_ask_for),
+		cmocka_unit_test(swarms_keep_a_given_variant),
+		cmocka_unit_test(old_targets_draw_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

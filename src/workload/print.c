@@ -46,6 +46,24 @@ static void print_range(struct buf *buf, u64 start, u64 end)
 	buf_printf(buf, "0x%llx..0x%llx", (unsigned long long)start, (unsigned long long)end);
 }
 
+/* A line "as" stands where the address space is another than that of the slot before. */
+static void print_slots(struct buf *buf, const struct world *world)
+{
+	u32 as_id = 0;
+
+	for (u32 i = 0; i < world->nr_slots; i++) {
+		const struct subject_slot *slot = &world->slots[i];
+
+		if (slot->as_id != as_id)
+			buf_printf(buf, "as        %u\n", slot->as_id);
+		as_id = slot->as_id;
+		buf_printf(buf, "slot %-5u", slot->id);
+		print_range(buf, slot->start, slot->end);
+		buf_printf(buf, " hva 0x%llx%s\n", (unsigned long long)slot->hva,
+			   world->absent >> slot->id & 1 ? " absent" : "");
+	}
+}
+
 static void print_world(struct buf *buf, const struct world *world)
 {
 	buf_printf(buf, "geometry  %u\n", world->geometry);
@@ -56,13 +74,7 @@ static void print_world(struct buf *buf, const struct world *world)
 	buf_printf(buf, "\n");
 	if (world->seq)
 		buf_printf(buf, "seq       %llu\n", (unsigned long long)world->seq);
-	for (u32 i = 0; i < world->nr_slots; i++) {
-		const struct subject_slot *slot = &world->slots[i];
-
-		buf_printf(buf, "slot %-5u", slot->id);
-		print_range(buf, slot->start, slot->end);
-		buf_printf(buf, " hva 0x%llx\n", (unsigned long long)slot->hva);
-	}
+	print_slots(buf, world);
 	for (u32 i = 0; i < world->nr_maps; i++) {
 		const struct map_line *map = &world->maps[i];
 
@@ -70,7 +82,10 @@ static void print_world(struct buf *buf, const struct world *world)
 		print_range(buf, map->start, map->end);
 		buf_printf(buf, " order %u%s\n", map->order, map->read_only ? " ro" : "");
 	}
-	if (world->points_max != WORLD_POINTS_MAX_DEFAULT)
+	for (u32 i = 0; subscriber_names[i]; i++)
+		if (world->subscribers >> i & 1)
+			buf_printf(buf, "subscriber %s\n", subscriber_names[i]);
+	if (world->points_max != world_points_default(world->geometry))
 		buf_printf(buf, "limit     points %llu\n", (unsigned long long)world->points_max);
 }
 
@@ -118,24 +133,31 @@ static void print_head(struct buf *buf, const struct repro *repro)
 
 void op_print(struct buf *buf, const struct op *op)
 {
-	const struct op_row *row = &op_rows[op->id];
+	const struct op_form *form = op_form(op);
 
-	buf_printf(buf, "%s ", row->name);
-	switch (row->args) {
-	case OP_ARGS_ACCESS_GFN:
-		buf_printf(buf, "%c 0x%llx", access_letters[op->access],
-			   (unsigned long long)op->start);
-		break;
-	case OP_ARGS_HVA_RANGE:
+	buf_printf(buf, "%s", op_rows[op->id].name);
+	if (form->accesses)
+		buf_printf(buf, " %c", access_letters[op->access]);
+	if (form->slot)
+		buf_printf(buf, " %u", op->slot);
+	if (form->page == OP_PAGE_NONE)
+		return;
+	buf_printf(buf, " ");
+	if (form->range)
 		print_range(buf, op->start, op->end);
-		break;
-	case OP_ARGS_HVA:
+	else
 		buf_printf(buf, "0x%llx", (unsigned long long)op->start);
-		break;
-	}
 }
 
-/* "task N vcpu K" or "task N notifier". */
+void task_print(struct buf *buf, u32 task)
+{
+	if (task == TASK_RCU)
+		buf_printf(buf, "rcu0");
+	else
+		buf_printf(buf, "%u", task);
+}
+
+/* "task N vcpu K", "task N notifier" or "task N vm". */
 static void print_task_head(struct buf *buf, u32 nr, const struct task_program *task)
 {
 	buf_printf(buf, "task %u %s", nr, task_kind_names[task->kind]);
@@ -186,8 +208,13 @@ static void print_site(struct buf *buf, const struct site_ref *site)
 void directive_print(struct buf *buf, const struct program *program,
 		     const struct directive *directive)
 {
-	buf_printf(buf, "at %u ", directive->task);
-	print_op_name(buf, &program->tasks[directive->task], directive->op);
+	buf_printf(buf, "at ");
+	task_print(buf, directive->task);
+	buf_printf(buf, " ");
+	if (directive->task == TASK_RCU)
+		buf_printf(buf, "callback#%u", directive->op + 1);
+	else
+		print_op_name(buf, &program->tasks[directive->task], directive->op);
 	if (directive->place == AT_START)
 		buf_printf(buf, " start");
 	else if (directive->place == AT_END)
@@ -198,10 +225,12 @@ void directive_print(struct buf *buf, const struct program *program,
 		buf_printf(buf, " ~%u", directive->ordinal);
 	switch (directive->action) {
 	case DO_SWITCH:
-		buf_printf(buf, "   switch %u", directive->to);
+		buf_printf(buf, "   switch ");
+		task_print(buf, directive->to);
 		break;
 	case DO_UNTIL:
-		buf_printf(buf, "   until %u", directive->to);
+		buf_printf(buf, "   until ");
+		task_print(buf, directive->to);
 		print_site(buf, &directive->until);
 		break;
 	case DO_ANSWER:

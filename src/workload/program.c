@@ -6,15 +6,37 @@
 #include "workload/workload_internal.h"
 
 const struct op_row op_rows[OP_COUNT] = {
-#define OP(name_, args_, kind_, what_)                                                       \
-	[OP_##name_] = {                                                                     \
-		.name = #name_, .what = what_, .args = OP_ARGS_##args_, .kind = TASK_##kind_ \
-	},
+#define OP(name_, args_, kind_, needs_, what_)    \
+	[OP_##name_] = { .name = #name_,          \
+			 .what = what_,           \
+			 .args = OP_ARGS_##args_, \
+			 .kind = TASK_##kind_,    \
+			 .needs = NEEDS_##needs_ },
 #include "workload/ops.def"
 #undef OP
 };
 
-const char *const task_kind_names[TASK_KIND_COUNT] = { "vcpu", "notifier" };
+const struct op_form op_forms[OP_ARGS_COUNT] = {
+	[OP_ARGS_NONE] = { .words = "none" },
+	[OP_ARGS_GFN] = { .words = "GFN", .page = OP_PAGE_GFN },
+	[OP_ARGS_ACCESS_GFN] = { .words = "r|w|x GFN",
+				 .accesses = ACCESS_COUNT,
+				 .page = OP_PAGE_GFN },
+	[OP_ARGS_GFN_RANGE] = { .words = "GFN..GFN", .page = OP_PAGE_GFN, .range = true },
+	[OP_ARGS_HVA] = { .words = "HVA", .page = OP_PAGE_HVA },
+	[OP_ARGS_HVA_RANGE] = { .words = "HVA..HVA", .page = OP_PAGE_HVA, .range = true },
+	[OP_ARGS_PROT_HVA_RANGE] = { .words = "r|w HVA..HVA",
+				     .accesses = ACCESS_WRITE + 1,
+				     .page = OP_PAGE_HVA,
+				     .range = true },
+	[OP_ARGS_SLOT] = { .words = "SLOT", .slot = true },
+	[OP_ARGS_SLOT_GFN] = { .words = "SLOT GFN", .slot = true, .page = OP_PAGE_GFN },
+};
+
+const char *const task_kind_names[TASK_KIND_COUNT] = { "vcpu", "notifier", "vm" };
+const char *const subscriber_names[] = { "driver", "counter", NULL };
+_Static_assert(ARRAY_SIZE(subscriber_names) == SUBSCRIBER_COUNT + 1,
+	       "one word for each subscriber");
 const char access_letters[ACCESS_COUNT] = { 'r', 'w', 'x' };
 
 /* In the order of the oracles' classes of retry. One without a cause needs no line: it is wrong. */
@@ -53,7 +75,7 @@ void world_clear(struct world *world, const struct mmu_variant *variant)
 	memset(world, 0, sizeof(*world));
 	world->geometry = PT_INDEX_BITS;
 	world->levels = WORLD_LEVELS_DEFAULT;
-	world->points_max = WORLD_POINTS_MAX_DEFAULT;
+	world->points_max = world_points_default(PT_INDEX_BITS);
 	world->variant = *variant;
 }
 
@@ -65,6 +87,14 @@ u64 world_gfns(const struct world *world)
 	return BIT_ULL(bits < 32 ? bits : 32);
 }
 
+const struct subject_slot *world_slot(const struct world *world, u32 id)
+{
+	for (u32 i = 0; i < world->nr_slots; i++)
+		if (world->slots[i].id == id)
+			return &world->slots[i];
+	return NULL;
+}
+
 static bool variant_sound(const struct mmu_variant *variant)
 {
 	for (u32 i = 0; i < KNOB_COUNT; i++)
@@ -72,6 +102,20 @@ static bool variant_sound(const struct mmu_variant *variant)
 		    variant_rows[variant->knob[i]].knob_id != i)
 			return false;
 	return true;
+}
+
+/* @flaw may be NULL. */
+static bool variant_check(const struct mmu_variant *variant, struct flaw *flaw)
+{
+	const struct variant_row *rows = variant_rows;
+	const char *why;
+	u32 one, other;
+
+	if (!variant_sound(variant))
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "a knob of the variant has no such value");
+	why = variant_conflict(variant, &one, &other);
+	return !why || flaw_is(flaw, FLAW_WORLD, 0, 0, "%s=%s excludes %s=%s: %s", rows[one].knob,
+			       rows[one].value, rows[other].knob, rows[other].value, why);
 }
 
 bool world_check(const struct world *world, struct flaw *flaw)
@@ -91,8 +135,10 @@ bool world_check(const struct world *world, struct flaw *flaw)
 		return flaw_is(flaw, FLAW_WORLD, 0, 0,
 			       "expected a limit of 1 to %u points, found %llu",
 			       WORLD_POINTS_MAX_MAX, (unsigned long long)world->points_max);
-	if (!variant_sound(&world->variant))
-		return flaw_is(flaw, FLAW_WORLD, 0, 0, "a knob of the variant has no such value");
+	if (!variant_check(&world->variant, flaw))
+		return false;
+	if (world->subscribers >> SUBSCRIBER_COUNT)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "there is no such subscriber");
 	if (world->nr_slots > SLOTS_MAX || world->nr_maps > MAPS_MAX)
 		return flaw_is(flaw, FLAW_WORLD, 0, 0,
 			       "expected at most %u slots and %u maps, found %u and %u", SLOTS_MAX,
@@ -126,9 +172,9 @@ bool slot_check(const struct world *world, u32 nr, struct flaw *flaw)
 	if (slot->id >= SLOTS_MAX)
 		return flaw_is(flaw, FLAW_SLOT, nr, 0, "expected a slot from 0 to %u, found %u",
 			       SLOTS_MAX - 1, slot->id);
-	if (slot->as_id)
+	if (slot->as_id >= AS_MAX)
 		return flaw_is(flaw, FLAW_SLOT, nr, 0,
-			       "there is one address space in this build, 0; found %u",
+			       "expected an address space from 0 to %u, found %u", AS_MAX - 1,
 			       slot->as_id);
 	if (!slot_in_range(world, nr, flaw))
 		return false;
@@ -138,7 +184,8 @@ bool slot_check(const struct world *world, u32 nr, struct flaw *flaw)
 		if (other->id == slot->id)
 			return flaw_is(flaw, FLAW_SLOT, nr, 0, "there is a slot %u already",
 				       slot->id);
-		if (slot->start < other->end && other->start < slot->end)
+		if (slot->as_id == other->as_id && slot->start < other->end &&
+		    other->start < slot->end)
 			return flaw_is(flaw, FLAW_SLOT, nr, 0,
 				       "the gfns of slot %u overlap those of slot %u", slot->id,
 				       other->id);
@@ -192,6 +239,7 @@ bool op_check(const struct program *program, u32 task_nr, u32 nr, struct flaw *f
 {
 	const struct task_program *task = &program->tasks[task_nr];
 	const struct op *op = &task->ops[nr];
+	const struct op_form *form;
 	u64 limit = HVA_MAX;
 
 	if (op->id >= OP_COUNT)
@@ -201,16 +249,27 @@ bool op_check(const struct program *program, u32 task_nr, u32 nr, struct flaw *f
 			       "'%s' is an op of a %s task, but this is a %s task",
 			       op_rows[op->id].name, task_kind_names[op_rows[op->id].kind],
 			       task_kind_names[task->kind]);
-	if (op->access >= ACCESS_COUNT)
-		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected r, w or x");
-	if (op_rows[op->id].args == OP_ARGS_ACCESS_GFN)
+	form = op_form(op);
+	if (op->access && op->access >= form->accesses)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr,
+			       form->accesses == ACCESS_COUNT ? "expected r, w or x"
+							      : "expected r or w");
+	if (form->slot && !world_slot(&program->world, op->slot))
+		return flaw_is(flaw, FLAW_OP, task_nr, nr, "there is no slot %u", op->slot);
+	if (form->page == OP_PAGE_NONE)
+		return true;
+	if (form->page == OP_PAGE_GFN)
 		limit = world_gfns(&program->world);
 	if (op->start >= limit || op->end > limit)
 		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected %s below 0x%llx, found 0x%llx",
-			       limit == HVA_MAX ? "hvas" : "a gfn", (unsigned long long)limit,
+			       form->page == OP_PAGE_HVA ? "hvas"
+			       : form->range		 ? "gfns"
+							 : "a gfn",
+			       (unsigned long long)limit,
 			       (unsigned long long)max_u64(op->start, op->end));
-	if (op_rows[op->id].args == OP_ARGS_HVA_RANGE && op->start >= op->end)
-		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected hvas A..B with A below B");
+	if (form->range && op->start >= op->end)
+		return flaw_is(flaw, FLAW_OP, task_nr, nr, "expected %s A..B with A below B",
+			       form->page == OP_PAGE_HVA ? "hvas" : "gfns");
 	return true;
 }
 
@@ -218,15 +277,6 @@ bool op_check(const struct program *program, u32 task_nr, u32 nr, struct flaw *f
 static u64 host_tables(u64 nr_pages)
 {
 	return nr_pages / PT_ENTRIES + 2;
-}
-
-u64 world_pages(const struct world *world)
-{
-	u64 pages = 1; /* the root */
-
-	for (u32 i = 0; i < world->nr_maps; i++)
-		pages += map_pages(&world->maps[i]);
-	return pages;
 }
 
 /* A page that is mapped read-only has a sharer, who keeps it when it is copied. */
@@ -238,41 +288,68 @@ u64 map_pages(const struct map_line *map)
 }
 
 /*
- * A fault links at most one table a level. Each write protection lets every page of its range be
- * copied once more while the sharers keep the old one.
+ * A fault links at most one table a level, the root included. Each write protection lets every page of
+ * its range be copied once more while the sharers keep the old one. A memslot change publishes copies of
+ * the set of slots, and each that takes the old place away may zap all roots.
  */
-u64 op_pages(const struct world *world, const struct op *op)
+void tally_op(struct page_tally *tally, const struct world *world, const struct op *op)
 {
 	switch (op->id) {
 	case OP_fault:
 	case OP_touch:
-		return world->levels;
+	case OP_prefault:
+	case OP_smm:
+		tally->tables += world->levels;
+		break;
 	case OP_populate:
-		return op->end - op->start + host_tables(op->end - op->start);
+		tally->pages += op->end - op->start + host_tables(op->end - op->start);
+		break;
 	case OP_wrprotect:
-		return op->end - op->start;
+		tally->pages += op->end - op->start;
+		break;
 	case OP_migrate:
-		return 1;
+	case OP_reclaim:
+		tally->pages++;
+		break;
+	case OP_slot_delete:
+	case OP_slot_move:
+	case OP_slot_flags:
+		tally->pages += 2;
+		tally->zaps++;
+		break;
+	case OP_slot_create:
+		tally->pages += 2;
+		break;
+	case OP_zap_all:
+		tally->zaps++;
+		break;
 	default:
-		return 0;
+		break;
 	}
+}
+
+u64 tally_pages(const struct page_tally *tally)
+{
+	return tally->pages + tally->tables * (1 + tally->zaps);
 }
 
 u64 program_pages(const struct program *program)
 {
-	u64 pages = world_pages(&program->world);
+	struct page_tally tally = { .pages = 1 }; /* the root */
 
+	for (u32 i = 0; i < program->world.nr_maps; i++)
+		tally.pages += map_pages(&program->world.maps[i]);
 	for (u32 i = 0; i < program->nr_tasks; i++)
 		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
-			pages += op_pages(&program->world, &program->tasks[i].ops[j]);
-	return pages;
+			tally_op(&tally, &program->world, &program->tasks[i].ops[j]);
+	return tally_pages(&tally);
 }
 
 static bool tasks_check(const struct program *program, struct flaw *flaw)
 {
-	if (!program->nr_tasks || program->nr_tasks > TASKS_MAX)
+	if (!program->nr_tasks || program->nr_tasks > PROGRAM_TASKS_MAX)
 		return flaw_is(flaw, FLAW_WORLD, 0, 0, "expected 1 to %u tasks, found %u",
-			       TASKS_MAX, program->nr_tasks);
+			       PROGRAM_TASKS_MAX, program->nr_tasks);
 	for (u32 i = 0; i < program->nr_tasks; i++) {
 		if (!task_check(program, i, flaw))
 			return false;
@@ -298,12 +375,16 @@ bool program_check(const struct program *program, struct flaw *flaw)
 	if (!tasks_check(program, flaw))
 		return false;
 	if (program_pages(program) > PROGRAM_PAGES_MAX)
-		return flaw_is(
-			flaw, FLAW_WORLD, 0, 0,
-			"the program may need %llu pages, and there are %u: map, populate and "
-			"write-protect less",
-			(unsigned long long)program_pages(program), PROGRAM_PAGES_MAX);
+		return flaw_is(flaw, FLAW_WORLD, 0, 0,
+			       "the program may need %llu pages, and there are %u: map, populate, "
+			       "write-protect or zap less",
+			       (unsigned long long)program_pages(program), PROGRAM_PAGES_MAX);
 	return true;
+}
+
+static bool task_exists(const struct program *program, u32 task)
+{
+	return task < program->nr_tasks || task == TASK_RCU;
 }
 
 bool directive_check(const struct program *program, const struct schedule *schedule, u32 nr,
@@ -311,12 +392,12 @@ bool directive_check(const struct program *program, const struct schedule *sched
 {
 	const struct directive *directive = &schedule->directives[nr];
 
-	if (directive->task >= program->nr_tasks)
+	if (!task_exists(program, directive->task))
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "there is no task %u", directive->task);
-	if (directive->op >= program->tasks[directive->task].nr_ops)
+	if (directive->task != TASK_RCU && directive->op >= program->tasks[directive->task].nr_ops)
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "task %u has no such op",
 			       directive->task);
-	if (directive->action != DO_ANSWER && directive->to >= program->nr_tasks)
+	if (directive->action != DO_ANSWER && !task_exists(program, directive->to))
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "there is no task %u", directive->to);
 	if (directive->place == AT_SITE && !directive->site.text[0] && !directive->ordinal)
 		return flaw_is(flaw, FLAW_DIRECTIVE, nr, 0, "expected a site, an ordinal or both");
@@ -334,6 +415,9 @@ bool directive_check(const struct program *program, const struct schedule *sched
 bool schedule_check(const struct program *program, const struct schedule *schedule,
 		    struct flaw *flaw)
 {
+	if (schedule->has_first && schedule->first == TASK_RCU)
+		return flaw_is(flaw, FLAW_START, 0, 0,
+			       "rcu0 has nothing to run when a schedule starts");
 	if (schedule->has_first && schedule->first >= program->nr_tasks)
 		return flaw_is(flaw, FLAW_START, 0, 0, "there is no task %u", schedule->first);
 	if (schedule->nr_directives > DIRECTIVES_MAX)

@@ -12,8 +12,9 @@ static void repair_scalars(struct world *world)
 	if (world->levels < 2 || world->levels > PT_LEVEL_MAX)
 		world->levels = 2 + world->levels % (PT_LEVEL_MAX - 1);
 	world->seq &= WORLD_SEQ_MAX;
+	world->subscribers &= BIT_ULL(SUBSCRIBER_COUNT) - 1;
 	if (!world->points_max || world->points_max > WORLD_POINTS_MAX_MAX)
-		world->points_max = WORLD_POINTS_MAX_DEFAULT;
+		world->points_max = world_points_default(PT_INDEX_BITS);
 }
 
 /* Makes the slot fit into guest and host; whether it collides is seen later. */
@@ -21,7 +22,7 @@ static void slot_fold(const struct world *world, struct subject_slot *slot)
 {
 	u64 gfns = world_gfns(world), nr_pages = slot->end - slot->start;
 
-	slot->as_id = 0;
+	slot->as_id %= AS_MAX;
 	slot->id %= SLOTS_MAX;
 	slot->hva %= HVA_MAX;
 	slot->start %= gfns;
@@ -31,22 +32,26 @@ static void slot_fold(const struct world *world, struct subject_slot *slot)
 
 static void repair_slots(struct world *world)
 {
-	u32 nr = world->nr_slots;
+	u32 nr = world->nr_slots, absent = world->absent;
 
-	world->nr_slots = 0;
+	world->nr_slots = world->absent = 0;
 	for (u32 i = 0; i < nr; i++) {
 		struct subject_slot slot = world->slots[i];
 
 		slot_fold(world, &slot);
 		world->slots[world->nr_slots] = slot;
-		if (slot_check(world, world->nr_slots, NULL))
-			world->nr_slots++;
+		if (!slot_check(world, world->nr_slots, NULL))
+			continue;
+		world->nr_slots++;
+		world->absent |= absent & 1u << slot.id;
 	}
 }
 
-static void repair_maps(struct world *world, u64 *pages_left)
+/* Return: pages of what is left. */
+static u64 repair_maps(struct world *world)
 {
 	u32 nr = world->nr_maps;
+	u64 pages = 0;
 
 	world->nr_maps = 0;
 	for (u32 i = 0; i < nr; i++) {
@@ -55,11 +60,13 @@ static void repair_maps(struct world *world, u64 *pages_left)
 		map.order = 0;
 		map.end = min_u64(map.end, HVA_MAX);
 		world->maps[world->nr_maps] = map;
-		if (!map_check(world, world->nr_maps, NULL) || map_pages(&map) > *pages_left)
+		if (!map_check(world, world->nr_maps, NULL) ||
+		    pages + map_pages(&map) >= PROGRAM_PAGES_MAX)
 			continue;
-		*pages_left -= map_pages(&map);
+		pages += map_pages(&map);
 		world->nr_maps++;
 	}
+	return pages;
 }
 
 /* A gfn that the root does not reach stands for a page of a slot. */
@@ -100,41 +107,57 @@ static u8 op_of_kind(u32 id, u8 kind)
 			return (u8)i;
 }
 
+static u8 slot_fold_ref(const struct world *world, u8 id)
+{
+	if (world_slot(world, id) || !world->nr_slots)
+		return id;
+	return (u8)world->slots[id % world->nr_slots].id;
+}
+
 static void op_fold(const struct world *world, u8 kind, struct op *op)
 {
-	u64 nr_pages = op->end - op->start;
+	u64 nr_pages = op->end - op->start, limit = HVA_MAX;
+	const struct op_form *form;
 
 	if (op->id >= OP_COUNT || op_rows[op->id].kind != kind)
 		op->id = op_of_kind(op->id, kind);
-	op->access = op_rows[op->id].args == OP_ARGS_ACCESS_GFN ? op->access % ACCESS_COUNT : 0;
-	if (op_rows[op->id].args == OP_ARGS_ACCESS_GFN)
-		op->start = gfn_fold(world, op->start);
-	else
-		op->start = hva_fold(world, op->start);
+	form = op_form(op);
+	op->access = form->accesses ? op->access % form->accesses : 0;
+	op->slot = form->slot ? slot_fold_ref(world, op->slot) : 0;
 	op->end = 0;
-	if (op_rows[op->id].args == OP_ARGS_HVA_RANGE) {
+	if (form->page == OP_PAGE_NONE) {
+		op->start = 0;
+	} else if (form->page == OP_PAGE_GFN) {
+		op->start = gfn_fold(world, op->start);
+		limit = world_gfns(world);
+	} else {
+		op->start = hva_fold(world, op->start);
+	}
+	if (form->range) {
 		/* Nobody means a range beyond everything: a few pages say more. */
 		nr_pages = nr_pages && nr_pages <= HVA_MAX ? nr_pages : 1 + nr_pages % 8;
-		op->end = min_u64(op->start + nr_pages, HVA_MAX);
+		op->end = min_u64(op->start + nr_pages, limit);
 	}
 }
 
-static void repair_ops(struct program *program, u32 task_nr, u64 *pages_left)
+static void repair_ops(struct program *program, u32 task_nr, struct page_tally *tally)
 {
 	struct task_program *task = &program->tasks[task_nr];
 	u32 nr = task->nr_ops < OPS_MAX ? task->nr_ops : OPS_MAX;
 
 	task->nr_ops = 0;
 	for (u32 i = 0; i < nr; i++) {
-		struct op op = task->ops[i];
-		u64 pages;
+		struct page_tally with = *tally;
 
-		op_fold(&program->world, task->kind, &op);
-		pages = op_pages(&program->world, &op);
-		if (pages > *pages_left)
+		op_fold(&program->world, task->kind, &task->ops[i]);
+		task->ops[task->nr_ops] = task->ops[i];
+		tally_op(&with, &program->world, &task->ops[i]);
+		/* An op on a slot cannot be folded where there is none. */
+		if (tally_pages(&with) > PROGRAM_PAGES_MAX ||
+		    !op_check(program, task_nr, task->nr_ops, NULL))
 			continue;
-		*pages_left -= pages;
-		task->ops[task->nr_ops++] = op;
+		*tally = with;
+		task->nr_ops++;
 	}
 }
 
@@ -150,7 +173,7 @@ static u8 vcpu_free(u32 taken, u32 wanted)
 	return (u8)vcpu;
 }
 
-static void repair_tasks(struct program *program, u64 pages_left)
+static void repair_tasks(struct program *program, struct page_tally *tally)
 {
 	u32 nr = program->nr_tasks, taken = 0;
 
@@ -161,7 +184,7 @@ static void repair_tasks(struct program *program, u64 pages_left)
 		if (i != program->nr_tasks)
 			*task = program->tasks[i];
 		task->kind %= TASK_KIND_COUNT;
-		repair_ops(program, program->nr_tasks, &pages_left);
+		repair_ops(program, program->nr_tasks, tally);
 		if (!task->nr_ops)
 			continue;
 		if (task->kind == TASK_VCPU) {
@@ -178,13 +201,13 @@ static void repair_tasks(struct program *program, u64 pages_left)
 
 void program_repair(struct program *program)
 {
-	u64 pages_left = PROGRAM_PAGES_MAX - 1;
+	struct page_tally tally = { .pages = 1 };
 	struct world *world = &program->world;
 
 	repair_scalars(world);
 	repair_slots(world);
-	repair_maps(world, &pages_left);
-	repair_tasks(program, pages_left);
+	tally.pages += repair_maps(world);
+	repair_tasks(program, &tally);
 	if (program->nr_tasks)
 		return;
 	/* Nothing is left: an op that needs no page. */

@@ -18,6 +18,7 @@ enum line_id {
 	LINE_as,
 	LINE_slot,
 	LINE_map,
+	LINE_subscriber,
 	LINE_limit,
 	LINE_bug,
 	LINE_expect,
@@ -37,6 +38,7 @@ struct parser {
 	size_t line_start;
 	u32 line; /* from 1 */
 	enum section section;
+	u32 as_id; /* of the slots to come */
 	u32 seen[LINE_COUNT]; /* line of the first such line, 0: none yet */
 	struct repro *repro;
 	struct text_error *error;
@@ -322,6 +324,8 @@ static bool parse_geometry(struct parser *parser)
 			 &value))
 		return false;
 	parser->repro->program.world.geometry = (u32)value;
+	if (!parser->seen[LINE_limit])
+		parser->repro->program.world.points_max = world_points_default((u32)value);
 	return true;
 }
 
@@ -357,14 +361,29 @@ static bool parse_seq(struct parser *parser)
 
 static bool parse_as(struct parser *parser)
 {
-	struct word word = next_word(parser);
 	u64 value;
 
-	if (!number(parser, "the number of an address space", word, 0, UINT32_MAX, &value))
+	if (!next_number(parser, "an address space", 0, AS_MAX - 1, &value))
 		return false;
-	if (value)
-		return fail_expected(parser, "0, the one address space in this build", word);
+	parser->as_id = (u32)value;
 	return true;
+}
+
+/* The rest of a line on which @word may stand and nothing else: into *there. */
+static bool option(struct parser *parser, const char *word, bool *there)
+{
+	struct word found = peek_word(parser);
+	struct buf what = { 0 };
+
+	*there = word_is(found, word);
+	if (*there)
+		next_word(parser);
+	if (*there || !found.size)
+		return true;
+	buf_printf(&what, "%s or the end of the line", word);
+	fail_expected(parser, buf_text(&what), found);
+	buf_free(&what);
+	return false;
 }
 
 static bool parse_slot(struct parser *parser)
@@ -373,6 +392,7 @@ static bool parse_slot(struct parser *parser)
 	struct subject_slot *slot = &world->slots[world->nr_slots];
 	struct word id = next_word(parser), gfns;
 	struct flaw flaw;
+	bool absent;
 	u64 value;
 
 	if (world->nr_slots == SLOTS_MAX)
@@ -380,9 +400,11 @@ static bool parse_slot(struct parser *parser)
 	if (!number(parser, "a slot", id, 0, SLOTS_MAX - 1, &value))
 		return false;
 	slot->id = (u32)value;
+	slot->as_id = parser->as_id;
 	gfns = next_word(parser);
 	if (!range(parser, "gfns A..B", gfns, &slot->start, &slot->end) ||
-	    !literal(parser, "hva") || !next_number(parser, "an hva", 0, HVA_MAX - 1, &slot->hva))
+	    !literal(parser, "hva") || !next_number(parser, "an hva", 0, HVA_MAX - 1, &slot->hva) ||
+	    !option(parser, "absent", &absent))
 		return false;
 	for (u32 i = 0; i < world->nr_slots; i++)
 		if (world->slots[i].id == slot->id)
@@ -390,6 +412,7 @@ static bool parse_slot(struct parser *parser)
 	if (!slot_check(world, world->nr_slots, &flaw))
 		return fail_at(parser, gfns.column, "%s", flaw.message);
 	world->nr_slots++;
+	world->absent |= absent ? 1u << slot->id : 0;
 	return true;
 }
 
@@ -397,7 +420,7 @@ static bool parse_map(struct parser *parser)
 {
 	struct world *world = &parser->repro->program.world;
 	struct map_line *map = &world->maps[world->nr_maps];
-	struct word hvas = next_word(parser), order, ro;
+	struct word hvas = next_word(parser), order;
 	struct flaw flaw;
 	u64 value;
 
@@ -411,12 +434,8 @@ static bool parse_map(struct parser *parser)
 	if (value)
 		return fail_expected(parser, "0 (there are no huge pages in this build)", order);
 	map->order = 0;
-	ro = peek_word(parser);
-	map->read_only = word_is(ro, "ro");
-	if (map->read_only)
-		next_word(parser);
-	else if (ro.size)
-		return fail_expected(parser, "ro or the end of the line", ro);
+	if (!option(parser, "ro", &map->read_only))
+		return false;
 	if (!map_check(world, world->nr_maps, &flaw))
 		return fail_at(parser, hvas.column, "%s", flaw.message);
 	world->nr_maps++;
@@ -468,20 +487,34 @@ static bool parse_expect(struct parser *parser)
 	return printable(parser, "a site", word, expect->site[1], SITE_TEXT_MAX);
 }
 
-static bool parse_forbid(struct parser *parser)
+/* One word of a NULL-terminated list, whose bit is not set yet: into the mask. */
+static bool parse_mask(struct parser *parser, const char *what, const char *const *words,
+		       const char *already, u32 *mask)
 {
 	struct word word = next_word(parser);
 	u32 nr_words = 0, nr;
 
-	while (forbid_words[nr_words])
+	while (words[nr_words])
 		nr_words++;
-	nr = word_find(word, forbid_words, nr_words);
+	nr = word_find(word, words, nr_words);
 	if (nr == nr_words)
-		return fail_one_of(parser, "a class of retry", word, forbid_words, nr_words);
-	if (parser->repro->forbidden >> nr & 1)
-		return fail_at(parser, word.column, "'%s' is forbidden already", forbid_words[nr]);
-	parser->repro->forbidden |= 1u << nr;
+		return fail_one_of(parser, what, word, words, nr_words);
+	if (*mask >> nr & 1)
+		return fail_at(parser, word.column, "'%s' %s already", words[nr], already);
+	*mask |= 1u << nr;
 	return true;
+}
+
+static bool parse_forbid(struct parser *parser)
+{
+	return parse_mask(parser, "a class of retry", forbid_words, "is forbidden",
+			  &parser->repro->forbidden);
+}
+
+static bool parse_subscriber(struct parser *parser)
+{
+	return parse_mask(parser, "a subscriber", subscriber_names, "subscribes",
+			  &parser->repro->program.world.subscribers);
 }
 
 /* The rest of the line, without blanks at its ends. */
@@ -522,17 +555,42 @@ static bool parse_fix(struct parser *parser)
 
 /* --- tasks --- */
 
-static bool parse_access(struct parser *parser, struct op *op)
+/* One of the first @accesses letters. */
+static bool parse_access(struct parser *parser, u32 accesses, struct op *op)
 {
 	struct word word = scan(parser, true);
 
-	for (u32 i = 0; i < ACCESS_COUNT; i++) {
+	for (u32 i = 0; i < accesses; i++) {
 		if (word.size == 1 && word.at[0] == access_letters[i]) {
 			op->access = (u8)i;
 			return true;
 		}
 	}
-	return fail_expected(parser, "r, w or x", word);
+	return fail_expected(parser, accesses == ACCESS_COUNT ? "r, w or x" : "r or w", word);
+}
+
+/* The id of a slot that the world has. */
+static bool parse_slot_ref(struct parser *parser, struct op *op)
+{
+	const struct world *world = &parser->repro->program.world;
+	struct word word = scan(parser, true);
+	u64 value;
+
+	if (!number(parser, "a slot", word, 0, SLOTS_MAX - 1, &value))
+		return false;
+	op->slot = (u8)value;
+	return world_slot(world, op->slot) ||
+	       fail_at(parser, word.column, "there is no slot %u; expected one of the world's",
+		       op->slot);
+}
+
+static bool parse_page(struct parser *parser, const struct op_form *form, struct word word,
+		       struct op *op)
+{
+	if (!form->range)
+		return number(parser, "a page number", word, 0, PAGE_NUMBER_MAX, &op->start);
+	return range(parser, form->page == OP_PAGE_GFN ? "gfns A..B" : "hvas A..B", word,
+		     &op->start, &op->end);
 }
 
 static bool parse_op_name(struct parser *parser, struct word word, u8 kind, struct op *op)
@@ -561,7 +619,8 @@ static bool parse_op(struct parser *parser, u32 task_nr)
 {
 	struct program *program = &parser->repro->program;
 	struct task_program *task = &program->tasks[task_nr];
-	struct word word = scan(parser, true), argument;
+	struct word word = scan(parser, true), argument = word;
+	const struct op_form *form;
 	struct flaw flaw;
 	struct op *op;
 
@@ -570,14 +629,15 @@ static bool parse_op(struct parser *parser, u32 task_nr)
 	op = &task->ops[task->nr_ops];
 	if (!parse_op_name(parser, word, task->kind, op))
 		return false;
-	if (op_rows[op->id].args == OP_ARGS_ACCESS_GFN && !parse_access(parser, op))
+	form = op_form(op);
+	if (form->accesses && !parse_access(parser, form->accesses, op))
 		return false;
-	argument = scan(parser, true);
-	if (op_rows[op->id].args == OP_ARGS_HVA_RANGE) {
-		if (!range(parser, "hvas A..B", argument, &op->start, &op->end))
+	if (form->slot && !parse_slot_ref(parser, op))
+		return false;
+	if (form->page != OP_PAGE_NONE) {
+		argument = scan(parser, true);
+		if (!parse_page(parser, form, argument, op))
 			return false;
-	} else if (!number(parser, "a page number", argument, 0, PAGE_NUMBER_MAX, &op->start)) {
-		return false;
 	}
 	if (!op_check(program, task_nr, task->nr_ops, &flaw))
 		return fail_at(parser, argument.column, "%s", flaw.message);
@@ -589,7 +649,7 @@ static bool parse_op(struct parser *parser, u32 task_nr)
 	return true;
 }
 
-/* N vcpu K, or N notifier. Tasks are numbered as they come. */
+/* N vcpu K, N notifier or N vm. Tasks are numbered as they come. */
 static bool parse_task_head(struct parser *parser, u32 nr)
 {
 	struct task_program *task = &parser->repro->program.tasks[nr];
@@ -623,8 +683,8 @@ static bool parse_task(struct parser *parser)
 	u32 nr = program->nr_tasks;
 	struct word word;
 
-	if (nr == TASKS_MAX)
-		return fail_at(parser, 1, "expected at most %u tasks", TASKS_MAX);
+	if (nr == PROGRAM_TASKS_MAX)
+		return fail_at(parser, 1, "expected at most %u tasks", PROGRAM_TASKS_MAX);
 	program->nr_tasks++; /* whatever comes after an error is not looked at */
 	if (!parse_task_head(parser, nr))
 		return false;
@@ -641,18 +701,18 @@ static bool parse_task(struct parser *parser)
 
 /* --- the schedule --- */
 
-static bool task_number(struct parser *parser, u8 *task)
+/* A task's number, or rcu0. */
+static bool task_ref(struct parser *parser, u8 *task)
 {
 	struct word word = next_word(parser);
-	struct buf message = { 0 };
 	u64 value;
 
-	if (word.size >= 3 && !memcmp(word.at, "rcu", 3)) {
-		buf_printf(&message,
-			   "expected a number: there are no RCU tasks in this build, found ");
-		word_quote(&message, word);
-		return fail_text(parser, word.column, &message);
+	if (word_is(word, "rcu0")) {
+		*task = TASK_RCU;
+		return true;
 	}
+	if (word.size && digit(word.at[0]) >= 10)
+		return fail_expected(parser, "the number of a task, or rcu0", word);
 	if (!number(parser, "a task", word, 0, parser->repro->program.nr_tasks - 1, &value))
 		return false;
 	*task = (u8)value;
@@ -670,23 +730,48 @@ static bool parse_strategy(struct parser *parser)
 
 static bool parse_start(struct parser *parser)
 {
-	parser->repro->schedule.has_first = true;
-	return task_number(parser, &parser->repro->schedule.first);
+	struct schedule *schedule = &parser->repro->schedule;
+	u32 column = peek_word(parser).column;
+	struct flaw flaw;
+
+	schedule->has_first = true;
+	if (!task_ref(parser, &schedule->first))
+		return false;
+	return schedule_check(&parser->repro->program, schedule, &flaw) ||
+	       fail_at(parser, column, "%s", flaw.message);
+}
+
+/* What RCU callbacks are called: all have one name, and are counted over the schedule. */
+static bool callback_ref(struct parser *parser, struct word word, struct word name, u32 nth,
+			 struct directive *directive)
+{
+	static const char *const words[] = { "callback" };
+
+	if (!word_is(name, words[0]))
+		return fail_one_of(parser, words[0], name, words, 1);
+	if (nth > CALLBACKS_MAX)
+		return fail_at(parser, word.column, "expected a callback up to %u, found %u",
+			       CALLBACKS_MAX, nth);
+	directive->op = (u16)(nth - 1);
+	return true;
 }
 
 /* OP#N of a task, into the op's index. */
 static bool parse_op_ref(struct parser *parser, struct directive *directive)
 {
-	const struct task_program *task = &parser->repro->program.tasks[directive->task];
+	const struct task_program *task;
 	struct word word = next_word(parser), name = word;
 	u32 nth, nr = 0;
 
 	if (!ordinal_of(parser, "OP#N", &name, &nth))
 		return false;
+	if (directive->task == TASK_RCU)
+		return callback_ref(parser, word, name, nth, directive);
+	task = &parser->repro->program.tasks[directive->task];
 	for (u32 i = 0; i < task->nr_ops; i++) {
 		if (!word_is(name, op_rows[task->ops[i].id].name) || ++nr != nth)
 			continue;
-		directive->op = (u8)i;
+		directive->op = (u16)i;
 		return true;
 	}
 	return fail_at(parser, word.column,
@@ -749,10 +834,10 @@ static bool parse_action(struct parser *parser, struct directive *directive)
 	switch (word_find(word, words, ARRAY_SIZE(words))) {
 	case 0:
 		directive->action = DO_SWITCH;
-		return task_number(parser, &directive->to);
+		return task_ref(parser, &directive->to);
 	case 1:
 		directive->action = DO_UNTIL;
-		return task_number(parser, &directive->to) &&
+		return task_ref(parser, &directive->to) &&
 		       parse_site(parser, next_word(parser), &directive->until);
 	case 2:
 		directive->action = DO_ANSWER;
@@ -778,7 +863,7 @@ static bool parse_at(struct parser *parser)
 
 	if (schedule->nr_directives == DIRECTIVES_MAX)
 		return fail_at(parser, 1, "expected at most %u directives", DIRECTIVES_MAX);
-	if (!task_number(parser, &directive->task) || !parse_op_ref(parser, directive))
+	if (!task_ref(parser, &directive->task) || !parse_op_ref(parser, directive))
 		return false;
 	column = peek_word(parser).column;
 	if (is_action(peek_word(parser)))
@@ -807,6 +892,7 @@ static const struct line_row {
 	[LINE_as] = { "as", IN_WORLD, true, parse_as },
 	[LINE_slot] = { "slot", IN_WORLD, true, parse_slot },
 	[LINE_map] = { "map", IN_WORLD, true, parse_map },
+	[LINE_subscriber] = { "subscriber", IN_WORLD, true, parse_subscriber },
 	[LINE_limit] = { "limit", IN_WORLD, false, parse_limit },
 	[LINE_bug] = { "bug", IN_WORLD, false, parse_bug },
 	[LINE_expect] = { "expect", IN_WORLD, false, parse_expect },

@@ -44,6 +44,36 @@ static const char canonical[] =
 	"at 1 munmap#1 f:need_resched()#1   answer 1\n"
 	"at 1 migrate#1 f:g(h)#1   until 0 f:x#3\n";
 
+/* Every kind of task, op and line that the first text lacks. */
+static const char canonical_vm[] = "repro 1\n"
+				   "target    everything\n"
+				   "geometry  3\n"
+				   "variant   zap_root=two_pass,slot_zap=range\n"
+				   "slot 0    0x10..0x20 hva 0x100\n"
+				   "as        1\n"
+				   "slot 3    0x10..0x11 hva 0x100 absent\n"
+				   "as        0\n"
+				   "slot 2    0x20..0x21 hva 0x110 absent\n"
+				   "map       0x100..0x110 order 0\n"
+				   "subscriber driver\n"
+				   "subscriber counter\n"
+				   "expect    none\n"
+				   "\n"
+				   "task 0 vcpu 3    { prefault 0x10; smm; touch r 0x11; smm }\n"
+				   "task 1 notifier  { mprotect r 0x100..0x102; reclaim 0x100; "
+				   "oom_reap 0x0..0x1000; driver; exit }\n"
+				   "task 2 vm        { slot_create 3; slot_delete 0; slot_move 2 "
+				   "0x1ff; slot_flags 2; zap_all; "
+				   "zap_gfn_range 0x0..0x200; close }\n"
+				   "task 3 notifier  { mprotect w 0x0..0x1 }\n"
+				   "\n"
+				   "start 2\n"
+				   "at 2 zap_all#1 f:g(h)#1   switch rcu0\n"
+				   "at rcu0 callback#1 free_rcu:kern_free(x)#1   switch 0\n"
+				   "at rcu0 callback#65536 end   switch 1\n"
+				   "at 0 touch#1 f:g(h)#1   until rcu0 f:x#1\n"
+				   "at rcu0 callback#17 ~2   answer 1\n";
+
 static bool parse(const char *text)
 {
 	return repro_parse(&repro, text, strlen(text), &error);
@@ -71,6 +101,53 @@ static void canonical_text_comes_back(void **state)
 	assert_true(program_valid(&repro.program, &error));
 	assert_true(schedule_valid(&repro.program, &repro.schedule, &error));
 	assert_prints(&repro, canonical);
+}
+
+static void everything_else_comes_back(void **state)
+{
+	const struct program *program = &repro.program;
+
+	if (!parse(canonical_vm))
+		fail_msg("%u:%u: %s", error.line, error.column, error.message);
+	assert_int_equal(program->world.absent, 1 << 3 | 1 << 2);
+	assert_int_equal(program->world.slots[1].as_id, 1);
+	assert_int_equal(program->world.slots[2].as_id, 0);
+	assert_int_equal(program->world.subscribers, 3);
+	assert_int_equal(program->tasks[2].kind, TASK_VM);
+	assert_int_equal(program->tasks[2].ops[2].slot, 2);
+	assert_int_equal(repro.schedule.directives[0].to, TASK_RCU);
+	assert_int_equal(repro.schedule.directives[1].task, TASK_RCU);
+	assert_int_equal(repro.schedule.directives[2].op, 65535);
+	assert_true(program_valid(program, &error));
+	assert_true(schedule_valid(program, &repro.schedule, &error));
+	assert_prints(&repro, canonical_vm);
+}
+
+/* A vCPU of 2 ops with 3 levels, 2 zaps, and a slot change that copies the set of slots. */
+static void pages_are_bounded_over_zaps(void **state)
+{
+	assert_true(parse("repro 1\ntarget canary\ngeometry 3\nslot 0 1..2 hva 1\n"
+			  "task 0 vcpu 0 { touch r 1; fault r 1 }\n"));
+	assert_int_equal(program_pages(&repro.program), 1 + 2 * 3);
+	assert_true(parse("repro 1\ntarget canary\ngeometry 3\nslot 0 1..2 hva 1\n"
+			  "task 0 vcpu 0 { touch r 1; fault r 1 }\n"
+			  "task 1 vm { zap_all; slot_delete 0 }\n"));
+	assert_int_equal(program_pages(&repro.program), 1 + 2 * 3 * 3 + 2);
+}
+
+static void programs_have_fifteen_tasks(void **state)
+{
+	struct buf buf = { 0 };
+
+	buf_printf(&buf, "repro 1\ntarget canary\ngeometry 3\n");
+	for (u32 i = 0; i < PROGRAM_TASKS_MAX; i++)
+		buf_printf(&buf, "task %u notifier { reuse 1 }\n", i);
+	assert_true(parse(buf_text(&buf)));
+	buf_printf(&buf, "task 15 notifier { reuse 1 }\n");
+	assert_false(parse(buf_text(&buf)));
+	assert_int_equal(error.line, 3 + PROGRAM_TASKS_MAX + 1);
+	assert_non_null(strstr(error.message, "at most 15 tasks"));
+	buf_free(&buf);
 }
 
 static void defaults_are_left_out(void **state)
@@ -153,7 +230,15 @@ static const struct mistake {
 	  "before the first slot, which is on line 4" },
 	{ WORLD "seq 99999999999999999999999\n", 4, 5, "found '99999999999999999999999'" },
 	{ WORLD "seq 0x\n", 4, 5, "found '0x'" },
-	{ WORLD "as 1\n", 4, 4, "one address space in this build" },
+	{ WORLD "as 2\n", 4, 4, "from 0 to 1" },
+	{ WORLD "slot 0 1..3 hva 1 absnet\n", 4, 19, "absent or the end of the line" },
+	{ WORLD "as 1\nslot 0 1..3 hva 1\nslot 1 2..4 hva 9\n", 6, 8, "overlap those of slot 0" },
+	{ WORLD "subscriber drivr\n", 4, 12, "did you mean 'driver'?" },
+	{ WORLD "subscriber driver\nsubscriber driver\n", 5, 12, "subscribes already" },
+	{ WORLD "variant zap_root=single_pass\n", 4, 9,
+	  "excludes fault_precheck=before_and_after" },
+	{ WORLD "variant slot_zap=range,change_pte=present\n", 4, 24,
+	  "change_pte=present excludes slot_zap=range" },
 	{ WORLD "slot 8 1..2 hva 1\n", 4, 6, "from 0 to 7" },
 	{ WORLD "slot 0 2..2 hva 1\n", 4, 8, "ends after it starts" },
 	{ WORLD "slot 0 3..2 hva 1\n", 4, 8, "ends after it starts" },
@@ -193,7 +278,16 @@ static const struct mistake {
 	{ WORLD "task 0 vcpus 0 { fault r 1 }\n", 4, 8, "did you mean 'vcpu'?" },
 	{ WORLD "task 0 vcpu 8 { fault r 1 }\n", 4, 13, "from 0 to 7" },
 	{ WORLD "task 0 vcpu 0 fault r 1 }\n", 4, 15, "'{'" },
-	{ WORLD "task 0 vcpu 0 { }\n", 4, 17, "expected one of fault, touch, found '}'" },
+	{ WORLD "task 0 vcpu 0 { }\n", 4, 17,
+	  "expected one of fault, touch, prefault, smm, found '}'" },
+	{ WORLD "task 0 vm { slot_create 0 }\n", 4, 25, "there is no slot 0" },
+	{ WORLD "task 0 vm { slot_delete 9 }\n", 4, 25, "from 0 to 7" },
+	{ WORLD "slot 0 1..2 hva 1\ntask 0 vm { slot_move 0 0x200 }\n", 5, 25, "below 0x200" },
+	{ WORLD "task 0 vm { zap_gfn_range 1..0x201 }\n", 4, 27, "0x201" },
+	{ WORLD "task 0 vm { zap_all 1 }\n", 4, 21, "';' or '}'" },
+	{ WORLD "task 0 vm { munmap 1..2 }\n", 4, 13, "an op of a notifier task" },
+	{ WORLD "task 0 notifier { mprotect x 1..2 }\n", 4, 28, "r or w, found 'x'" },
+	{ WORLD "task 0 vm 0 { close }\n", 4, 11, "'{'" },
 	{ WORLD "task 0 vcpu 0 { fault r 1; }\n", 4, 28, "found '}'" },
 	{ WORLD "task 0 vcpu 0 { fault r 1\n", 4, 26, "';' or '}'" },
 	{ WORLD "task 0 vcpu 0 { fault q 1 }\n", 4, 23, "r, w or x" },
@@ -209,7 +303,12 @@ static const struct mistake {
 	{ TASKS "slot 0 1..2 hva 1\n", 6, 1, "expected 'slot' before the tasks" },
 	{ TASKS "start 0\ntask 2 notifier { reuse 1 }\n", 7, 1, "before the schedule" },
 	{ TASKS "start 2\n", 6, 7, "from 0 to 1" },
-	{ TASKS "start rcu0\n", 6, 7, "no RCU tasks" },
+	{ TASKS "start rcu0\n", 6, 7, "nothing to run when a schedule starts" },
+	{ TASKS "at rcu1 callback#1 f:g#1 switch 1\n", 6, 4, "the number of a task, or rcu0" },
+	{ TASKS "at rcu0 calback#1 f:g#1 switch 1\n", 6, 9, "did you mean 'callback'?" },
+	{ TASKS "at rcu0 callback#65537 f:g#1 switch 1\n", 6, 9, "up to 65536" },
+	{ TASKS "at 0 callback#1 f:g#1 switch 1\n", 6, 6, "it has 0 of the name 'callback'" },
+	{ TASKS "at 0 fault#1 f:g#1 switch 15\n", 6, 27, "from 0 to 1" },
 	{ TASKS "strategy walk\n", 6, 14, "expected seed" },
 	{ TASKS "at 0 fault f:g#1 switch 1\n", 6, 6, "OP#N" },
 	{ TASKS "at 0 fault#0 f:g#1 switch 1\n", 6, 12, "from 1" },
@@ -246,20 +345,20 @@ static void mistakes_are_told_where_they_are(void **state)
 }
 
 /* Every prefix, and every text with one byte changed: an error or a text that prints and parses. */
-static void broken_texts_end(void **state)
+static void break_text(const char *whole, size_t size)
 {
-	static char text[sizeof(canonical)];
+	static char text[sizeof(canonical) + sizeof(canonical_vm)];
 
-	for (size_t i = 0; i < sizeof(canonical) - 1; i++) {
+	for (size_t i = 0; i < size; i++) {
 		static const char bytes[] = " \n\t#;{}~:.,0x-\377";
 
-		repro_parse(&repro, canonical, i, &error);
-		memcpy(text, canonical, sizeof(text));
+		repro_parse(&repro, whole, i, &error);
+		memcpy(text, whole, size);
 		for (size_t j = 0; j < sizeof(bytes); j++) {
 			struct buf buf = { 0 };
 
 			text[i] = bytes[j];
-			if (!repro_parse(&repro, text, sizeof(text) - 1, &error)) {
+			if (!repro_parse(&repro, text, size, &error)) {
 				assert_true(error.line && error.column && error.message[0]);
 				continue;
 			}
@@ -269,6 +368,12 @@ static void broken_texts_end(void **state)
 			buf_free(&buf);
 		}
 	}
+}
+
+static void broken_texts_end(void **state)
+{
+	break_text(canonical, sizeof(canonical) - 1);
+	break_text(canonical_vm, sizeof(canonical_vm) - 1);
 }
 
 static void free_text_stays_on_its_line(void **state)
@@ -291,6 +396,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(canonical_text_comes_back),
+		cmocka_unit_test(everything_else_comes_back),
+		cmocka_unit_test(pages_are_bounded_over_zaps),
+		cmocka_unit_test(programs_have_fifteen_tasks),
 		cmocka_unit_test(defaults_are_left_out),
 		cmocka_unit_test(expectations_may_have_gaps),
 		cmocka_unit_test(drawn_programs_come_back),

@@ -127,8 +127,8 @@ static u32 knob_values(u32 knob, const char **words)
 	return nr;
 }
 
-/* One K=V. */
-static bool knob_parse(struct mmu_variant *variant, u32 *seen, struct word word,
+/* One K=V; its column into @columns, which hold 0 for the knobs that were not named before. */
+static bool knob_parse(struct mmu_variant *variant, u32 *columns, struct word word,
 		       struct text_error *error)
 {
 	const char *equals = memchr(word.at, '=', word.size);
@@ -153,22 +153,39 @@ static bool knob_parse(struct mmu_variant *variant, u32 *seen, struct word word,
 	nth = equals ? word_find(value, values, nr_values) : nr_values;
 	if (nth == nr_values)
 		return fail_word(error, value, "a value", values, nr_values);
-	if (*seen >> knob & 1) {
+	if (columns[knob]) {
 		buf_printf(&message, "expected each knob once, found '%s' again", knobs[knob]);
 		return fail(error, word.column, &message);
 	}
-	*seen |= 1u << knob;
+	columns[knob] = word.column;
 	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
 		if (variant_rows[i].knob_id == knob && !nth--)
 			variant->knob[knob] = (u8)i;
 	return true;
 }
 
+/* Refuses values that exclude each other, at the later one of those that were named. */
+static bool variant_together(const struct mmu_variant *variant, const u32 *columns,
+			     struct text_error *error)
+{
+	const struct variant_row *rows = variant_rows;
+	struct buf message = { 0 };
+	u32 one, other;
+	const char *why = variant_conflict(variant, &one, &other);
+
+	if (!why)
+		return true;
+	buf_printf(&message, "%s=%s excludes %s=%s: %s", rows[one].knob, rows[one].value,
+		   rows[other].knob, rows[other].value, why);
+	return fail(error, max_u64(columns[rows[one].knob_id], columns[rows[other].knob_id]),
+		    &message);
+}
+
 bool variant_parse(struct mmu_variant *variant, const char *text, size_t size,
 		   struct text_error *error)
 {
 	struct word rest = { .at = text, .size = size, .column = 1 };
-	u32 seen = 0;
+	u32 columns[KNOB_COUNT] = { 0 };
 
 	*variant = word_is(rest, "upstream") ? variant_upstream : variant_default;
 	if (word_is(rest, "upstream") || word_is(rest, "default"))
@@ -179,10 +196,10 @@ bool variant_parse(struct mmu_variant *variant, const char *text, size_t size,
 
 		if (comma)
 			word.size = (size_t)(comma - rest.at);
-		if (!knob_parse(variant, &seen, word, error))
+		if (!knob_parse(variant, columns, word, error))
 			return false;
 		if (!comma)
-			return true;
+			return variant_together(variant, columns, error);
 		rest.at += word.size + 1;
 		rest.size -= word.size + 1;
 		rest.column += (u32)word.size + 1;

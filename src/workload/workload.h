@@ -14,11 +14,38 @@
 #include "base/types.h"
 #include "subject/subject.h"
 
-enum op_args { OP_ARGS_ACCESS_GFN, OP_ARGS_HVA_RANGE, OP_ARGS_HVA };
-enum task_kind { TASK_VCPU, TASK_NOTIFIER, TASK_KIND_COUNT };
+enum op_args {
+	OP_ARGS_NONE,
+	OP_ARGS_GFN,
+	OP_ARGS_ACCESS_GFN,
+	OP_ARGS_GFN_RANGE,
+	OP_ARGS_HVA,
+	OP_ARGS_HVA_RANGE,
+	OP_ARGS_PROT_HVA_RANGE,
+	OP_ARGS_SLOT,
+	OP_ARGS_SLOT_GFN,
+	OP_ARGS_COUNT
+};
+
+/* What the arguments of an op are, in the order in which they are written. */
+enum op_page { OP_PAGE_NONE, OP_PAGE_GFN, OP_PAGE_HVA };
+struct op_form {
+	const char *words; /* for lists: "r|w|x GFN" */
+	u8 accesses; /* the first so many of access_letters; 0: none is asked for */
+	bool slot;
+	u8 page; /* enum op_page: op->start, and with range op->end */
+	bool range;
+};
+extern const struct op_form op_forms[OP_ARGS_COUNT];
+
+/* vm: a caller of the VM's ioctls. TASK_RCU is a task, too, but no part of a program. */
+enum task_kind { TASK_VCPU, TASK_NOTIFIER, TASK_VM, TASK_KIND_COUNT };
+
+/* Who must still be there while an op is at work. */
+enum op_needs { NEEDS_NOTHING, NEEDS_MM = 1, NEEDS_VM = 2, NEEDS_BOTH = NEEDS_MM | NEEDS_VM };
 
 enum op_id {
-#define OP(name, args, kind, what) OP_##name,
+#define OP(name, args, kind, needs, what) OP_##name,
 #include "workload/ops.def"
 #undef OP
 	OP_COUNT
@@ -28,16 +55,23 @@ struct op_row {
 	const char *name, *what;
 	enum op_args args;
 	enum task_kind kind;
+	enum op_needs needs;
 };
 extern const struct op_row op_rows[OP_COUNT];
-extern const char *const task_kind_names[TASK_KIND_COUNT]; /* "vcpu", "notifier" */
+extern const char *const task_kind_names[TASK_KIND_COUNT]; /* "vcpu", "notifier", "vm" */
 extern const char access_letters[ACCESS_COUNT]; /* r w x */
 
 struct op {
 	u8 id; /* enum op_id */
 	u8 access; /* enum access, 0 for ops that take none */
+	u8 slot; /* id of a slot of the world, 0 for ops that take none */
 	u64 start, end; /* gfn or hva; end only for ranges, else 0 */
 };
+
+static inline const struct op_form *op_form(const struct op *op)
+{
+	return &op_forms[op_rows[op->id].args];
+}
 
 struct task_program {
 	u8 kind; /* enum task_kind */
@@ -60,16 +94,17 @@ struct world {
 	u64 seq;
 	u64 points_max; /* limit points */
 	struct mmu_variant variant;
+	u32 subscribers; /* bit: row of subscriber_names that listens to the host, beside the MMU */
+	u32 absent; /* BIT(id): this slot is a template, which is not there until it is created */
 	u32 nr_slots, nr_maps;
-	struct subject_slot slots[SLOTS_MAX];
+	struct subject_slot slots[SLOTS_MAX]; /* ids differ, in all address spaces */
 	struct map_line maps[MAPS_MAX];
 };
-#define WORLD_LEVELS_DEFAULT	 3
-#define WORLD_POINTS_MAX_DEFAULT 20000
-#define WORLD_GEOMETRY_MIN	 3
-#define WORLD_GEOMETRY_MAX	 9
-#define WORLD_SEQ_MAX		 ((1ull << 56) - 1)
-#define WORLD_POINTS_MAX_MAX	 1000000
+#define WORLD_LEVELS_DEFAULT 3
+#define WORLD_GEOMETRY_MIN   3
+#define WORLD_GEOMETRY_MAX   9
+#define WORLD_SEQ_MAX	     ((1ull << 56) - 1)
+#define WORLD_POINTS_MAX_MAX 1000000
 /*
  * Pages of the machine that a program may come to use, as program_pages() counts them: room is left
  * for what is under way in each task.
@@ -79,9 +114,20 @@ struct world {
 struct program {
 	struct world world;
 	u32 nr_tasks; /* at least 1 */
-	struct task_program tasks[TASKS_MAX];
+	struct task_program tasks[PROGRAM_TASKS_MAX];
 };
 
+/* Words of "subscriber" lines, by enum host_subscriber. NULL-terminated. */
+extern const char *const subscriber_names[];
+
+/* Return: the world's slot of that id, NULL if there is none. */
+const struct subject_slot *world_slot(const struct world *world, u32 id);
+
+/* Return: the limit of points that a world has unless it says so: walks of wide tables are long. */
+static inline u64 world_points_default(u32 geometry)
+{
+	return min_u64(20000ull << (geometry - WORLD_GEOMETRY_MIN), WORLD_POINTS_MAX_MAX);
+}
 /* Return: gfns 0 .. this - 1 are reached by the world's root. */
 u64 world_gfns(const struct world *world);
 /* A world of this build's geometry with nothing in it: no slots, no maps, defaults for the rest. */
@@ -103,17 +149,18 @@ struct site_ref {
 };
 
 struct directive {
-	u8 task; /* where: task, op (0-based index), place */
-	u8 op;
+	u8 task; /* where: task or TASK_RCU, op (0-based index), place */
+	u16 op; /* of TASK_RCU: number of the callback */
 	u8 place; /* enum directive_place */
 	u8 action; /* enum directive_action */
-	u8 to; /* DO_SWITCH: task; DO_UNTIL: task whose passing is awaited */
+	u8 to; /* DO_SWITCH: task or TASK_RCU; DO_UNTIL: task whose passing is awaited */
 	u32 ordinal; /* points and blocks of the op up to here, from 1; 0 unknown */
 	struct site_ref site; /* AT_SITE */
 	struct site_ref until; /* DO_UNTIL: the other task runs until it has passed this site */
 	u64 answer; /* DO_ANSWER: 0 .. ANSWER_MAX; 0 is what is answered without a directive */
 };
-#define ANSWER_MAX 0xffffu
+#define ANSWER_MAX    0xffffu
+#define CALLBACKS_MAX 0x10000u
 
 /*
  * Who schedules: a strategy with a seed, or directives over the default schedule. Both may be given
@@ -157,6 +204,12 @@ struct target {
 	u32 vcpus_max; /* tasks that are vCPUs: at least 1 */
 	u32 slots_max; /* memslots: at least 1 */
 	u32 pages_min, pages_max; /* a slot: few, so that ops meet */
+	u32 vms_max; /* tasks that call ioctls of the VM */
+	u32 as_max; /* address spaces; 0 is 1 */
+	u32 levels_weights[PT_LEVEL_MAX + 1]; /* by levels of the root; all 0: mostly 3 */
+	bool has_absent; /* slots may be templates */
+	bool has_subscribers; /* others may subscribe to the host */
+	bool swarm; /* each program draws from some of the ops, and with the default variant its knobs */
 	enum bug_id bug; /* canary: armed for ever */
 };
 /* Targets register themselves: TARGET(name) = { ... }; collected through the section "targets". */
@@ -175,6 +228,17 @@ const char *target_problem(const struct target *target);
 /* Draws a program: total, deterministic in (target, seed, variant); always program_valid(). */
 void program_generate(struct program *program, const struct target *target, u64 seed,
 		      const struct mmu_variant *variant);
+
+/* --- variants (variants.c) --- */
+
+/* Values that no oracle convicts. Return: how many @knob has; the @nth of them. */
+u32 variant_nr_legal(u32 knob);
+u8 variant_legal_nth(u32 knob, u32 nth);
+/*
+ * Two values that were never in one kernel: into *one and *other (enum knob_value). Return: why;
+ * NULL when there are none.
+ */
+const char *variant_conflict(const struct mmu_variant *variant, u32 *one, u32 *other);
 
 /* --- binary form (decode.c) --- */
 
@@ -221,6 +285,8 @@ bool repro_parse(struct repro *repro, const char *text, size_t size, struct text
 void repro_print(struct buf *buf, const struct repro *repro);
 /* Appends one op, directive or the head of a task as the text writes it (no newline). */
 void op_print(struct buf *buf, const struct op *op);
+/* Appends the number of a task, or "rcu0". */
+void task_print(struct buf *buf, u32 task);
 void directive_print(struct buf *buf, const struct program *program,
 		     const struct directive *directive);
 /*
@@ -231,7 +297,10 @@ bool program_valid(const struct program *program, struct text_error *error);
 /* Whether tasks, ops and answers that @schedule speaks of exist. Otherwise as program_valid(). */
 bool schedule_valid(const struct program *program, const struct schedule *schedule,
 		    struct text_error *error);
-/* "upstream", "default" or K=V,... over the default: into *variant. The error's line is 0. */
+/*
+ * "upstream", "default" or K=V,... over the default: into *variant. Values that exclude each other
+ * are refused. The error's line is 0.
+ */
 bool variant_parse(struct mmu_variant *variant, const char *text, size_t size,
 		   struct text_error *error);
 void variant_print(struct buf *buf, const struct mmu_variant *variant);
@@ -241,6 +310,18 @@ extern const char *const forbid_words[];
 const char *word_nearest(const char *word, size_t size, const char *const *words, u32 nr_words);
 
 /* --- execution (execute.c) --- */
+
+/*
+ * Ops since op_counts_clear(): those that did their work, and those that were skipped because the process
+ * or the VM which they need had gone. Children of a fork count for themselves.
+ */
+struct op_counts {
+	u64 done[OP_COUNT], skipped[OP_COUNT];
+};
+const struct op_counts *op_counts(void);
+void op_counts_clear(void);
+/* The result (event op_ended) of an op that was skipped; others end with less. */
+#define OP_SKIPPED (~0ull)
 
 enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_ABANDONED };
 

@@ -38,10 +38,16 @@ bool program_check(const struct program *program, struct flaw *flaw);
 bool schedule_check(const struct program *program, const struct schedule *schedule,
 		    struct flaw *flaw);
 
-/* Parts of program_pages(). */
-u64 world_pages(const struct world *world);
+/*
+ * Parts of program_pages(). Tables that are zapped are freed as late as the schedule likes, and each op of
+ * a vCPU may have to link its own again behind each zap: tables count once for each zap, and once more.
+ */
+struct page_tally {
+	u64 pages, tables, zaps;
+};
 u64 map_pages(const struct map_line *map);
-u64 op_pages(const struct world *world, const struct op *op);
+void tally_op(struct page_tally *tally, const struct world *world, const struct op *op);
+u64 tally_pages(const struct page_tally *tally);
 
 /*
  * Makes any values a sound program (repair.c): what is out of range is folded into the slots and maps
@@ -51,7 +57,10 @@ u64 op_pages(const struct world *world, const struct op *op);
  */
 void program_repair(struct program *program);
 
-/* Runs one op to its end. Context: a task. Return: enum subject_ret of the last attempt, else 0. */
-u64 op_execute(const struct task_program *task, const struct op *op);
+/*
+ * Runs one op to its end. Context: a task. Return: of a vCPU enum subject_ret of the last attempt, of the
+ * slot ops an errno, else 0; OP_SKIPPED.
+ */
+u64 op_execute(const struct world *world, const struct task_program *task, const struct op *op);
 
 #endif

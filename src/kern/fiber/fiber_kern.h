@@ -18,6 +18,10 @@ void fiber_lock_exclusive(struct sched_site *site, struct fiber_lock *lock);
 void fiber_unlock_exclusive(struct sched_site *site, struct fiber_lock *lock);
 void fiber_lock_shared(struct sched_site *site, struct fiber_lock *lock);
 void fiber_unlock_shared(struct sched_site *site, struct fiber_lock *lock);
+bool fiber_trylock(struct sched_site *site, struct fiber_lock *lock, enum lock_mode mode);
+void fiber_section_enter(struct sched_site *site, enum lock_class class);
+void fiber_section_leave(enum lock_class class);
+void fiber_non_block(int by);
 int fiber_resched_lock(struct sched_site *site, struct fiber_lock *lock, enum lock_mode mode);
 bool fiber_holds(const struct fiber_lock *lock, enum lock_mode mode);
 
@@ -26,6 +30,23 @@ void fiber_rcu_read_unlock(struct sched_site *site);
 int fiber_srcu_read_lock(struct sched_site *site, struct srcu_struct *srcu);
 void fiber_srcu_read_unlock(struct sched_site *site, struct srcu_struct *srcu, int idx);
 
+struct rcu_head;
+void fiber_call_rcu(struct sched_site *site, struct rcu_head *head,
+		    void (*func)(struct rcu_head *head));
+void fiber_synchronize_rcu(struct sched_site *site);
+void fiber_rcu_barrier(struct sched_site *site);
+void fiber_synchronize_srcu(struct sched_site *site, struct srcu_struct *srcu);
+
+void fiber_prepare_to_rcuwait(struct sched_site *site, struct rcuwait *w);
+void fiber_finish_rcuwait(struct sched_site *site, struct rcuwait *w);
+void fiber_rcuwait_wake_up(struct sched_site *site, struct rcuwait *w);
+void fiber_set_current_state(struct sched_site *site, u32 state);
+void fiber_schedule(struct sched_site *site);
+
+/* An answer of the environment about what stands at @addr; asks the live map afterwards. */
+u64 fiber_answer(struct sched_site *site, const volatile void *addr, enum answer_kind kind,
+		 u64 bound);
+bool fiber_may_alloc(struct sched_site *site);
 bool fiber_need_resched(struct sched_site *site);
 void fiber_cond_resched(struct sched_site *site);
 void fiber_might_sleep(void);

@@ -9,6 +9,7 @@
 
 static const struct sched_driver *driver;
 static bool op_ends_armed;
+static void (*program_body)(u32 task);
 
 static __cold void dead_access(const volatile void *addr)
 {
@@ -32,9 +33,32 @@ void fiber_await(struct sched_site *site, const volatile void *addr, const void 
 		dead_access(addr);
 }
 
+u64 fiber_answer(struct sched_site *site, const volatile void *addr, enum answer_kind kind,
+		 u64 bound)
+{
+	u64 answer = sched_value(site, addr, kind, bound);
+
+	if (unlikely(memory_dead(addr)))
+		dead_access(addr);
+	return answer;
+}
+
 bool fiber_need_resched(struct sched_site *site)
 {
-	return sched_value(site, NULL, 2);
+	u32 me = event_context.task;
+
+	if (unlikely(event_context.touched[me] > event_context.touched_max[me]))
+		event(yield_overdue, .entries = event_context.touched[me],
+		      .bound = event_context.touched_max[me]);
+	event_context.touched[me] = 0;
+	return sched_value(site, NULL, ANSWER_RESCHED, 2);
+}
+
+bool fiber_may_alloc(struct sched_site *site)
+{
+	held_asks_for(site, LOCK_fs_reclaim, LOCK_EXCLUSIVE);
+	fiber_might_sleep();
+	return !sched_value(site, NULL, ANSWER_ALLOC, 2);
 }
 
 void fiber_cond_resched(struct sched_site *site)
@@ -74,21 +98,30 @@ static void report_stuck(void)
 {
 	for (u64 left = sched.live; left; left &= left - 1) {
 		u32 task = (u32)__builtin_ctzll(left);
-		const struct fiber_lock *lock = held_waits_for(task);
+		const struct held *stuck = &held[task];
 
 		event_context.site = sched_site_of(task);
-		event(task_stuck, .stuck_task = task,
-		      .lock_class = lock ? lock->class : LOCK_CLASS_COUNT,
-		      .lock = lock ? lock->id : 0, .holder = lock ? held_by(lock) : ~0ull);
+		event(task_stuck, .stuck_task = task, .lock_class = stuck->waits_class,
+		      .lock = stuck->waits_for ? stuck->waits_for->id : 0,
+		      .holder = held_blocks(task));
 	}
 	event_context.site = NULL;
 	event(deadlocked, .tasks = sched.live);
 }
 
+static void task_body(u32 task)
+{
+	if (task == TASK_RCU)
+		rcu_task_body();
+	else
+		program_body(task);
+}
+
 enum kern_outcome kern_run_tasks(u32 nr_tasks, void (*body)(u32 task), u64 points_max)
 {
-	ASSERT(driver);
-	switch (sched_run(driver, nr_tasks, body, points_max)) {
+	ASSERT(driver && nr_tasks <= PROGRAM_TASKS_MAX);
+	program_body = body;
+	switch (sched_run(driver, nr_tasks, task_body, points_max)) {
 	case SCHED_DONE:
 		return KERN_DONE;
 	case SCHED_STUCK:
@@ -105,4 +138,11 @@ void kern_reset(void)
 {
 	memory_reset();
 	held_reset();
+	rcu_reset();
+	for (u32 i = 0; i < TASKS_MAX; i++) {
+		event_context.touched[i] = 0;
+		event_context.touched_max[i] = ~0u;
+	}
+	for (u32 i = 0; i < LOCK_CLASS_COUNT; i++)
+		event_context.nested_told[i] = 0;
 }

@@ -28,8 +28,14 @@ struct rw_semaphore {
 	struct fiber_lock lock;
 };
 struct srcu_struct {
+	u64 readers; /* bit: task is in a read section */
+	u64 waiting; /* bit: task waits for readers to leave */
 	u8 class;
 	u8 depth[TASKS_MAX]; /* read sections that each task is in */
+};
+struct rcuwait {
+	u8 class; /* of what is waited for */
+	u8 waiter; /* task number + 1 */
 };
 
 #endif

@@ -25,6 +25,9 @@
 /* The point of a verb on memory: @text names it, @ptr is what it is about to touch. */
 #define KERN_POINT(ptr, text) \
 	fiber_point(KERN_SITE(KERN_OBJECT(*(ptr)), sizeof(*(ptr)), text), (ptr))
+/* The same, where the environment answers in [0, bound) how the verb goes; 0: as it would. */
+#define KERN_ANSWER(ptr, text, kind, bound) \
+	fiber_answer(KERN_SITE(KERN_OBJECT(*(ptr)), sizeof(*(ptr)), text), (ptr), kind, bound)
 
 #define READ_ONCE(x)                                     \
 	({                                               \
@@ -135,6 +138,16 @@
 #define down_write(l)	fiber_lock_exclusive(KERN_LOCK_SITE("down_write(" #l ")"), &(l)->lock)
 #define up_write(l)	fiber_unlock_exclusive(KERN_LOCK_SITE("up_write(" #l ")"), &(l)->lock)
 
+#define mutex_trylock(l) \
+	fiber_trylock(KERN_LOCK_SITE("mutex_trylock(" #l ")"), &(l)->lock, LOCK_EXCLUSIVE)
+#define down_read_trylock(l) \
+	fiber_trylock(KERN_LOCK_SITE("down_read_trylock(" #l ")"), &(l)->lock, LOCK_SHARED)
+#define lock_section_enter(class) \
+	fiber_section_enter(KERN_SITE(SCHED_NOTHING, 0, "lock_section_enter(" #class ")"), class)
+#define lock_section_leave(class) fiber_section_leave(class)
+#define non_block_start()	  fiber_non_block(1)
+#define non_block_end()		  fiber_non_block(-1)
+
 #define rcu_read_lock()	  fiber_rcu_read_lock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_lock()"))
 #define rcu_read_unlock() fiber_rcu_read_unlock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_unlock()"))
 #define srcu_read_lock(s) \
@@ -142,9 +155,30 @@
 #define srcu_read_unlock(s, idx) \
 	fiber_srcu_read_unlock(KERN_SITE(SCHED_NOTHING, 0, "srcu_read_unlock(" #s ")"), s, idx)
 
-#define need_resched() fiber_need_resched(KERN_SITE(SCHED_NOTHING, 0, "need_resched()"))
-#define cond_resched() fiber_cond_resched(KERN_SITE(SCHED_NOTHING, 0, "cond_resched()"))
-#define might_sleep()  fiber_might_sleep()
+#define call_rcu(head, func) \
+	fiber_call_rcu(KERN_SITE(SCHED_NOTHING, 0, "call_rcu(" #head ")"), head, func)
+#define synchronize_rcu() fiber_synchronize_rcu(KERN_SITE(SCHED_NOTHING, 0, "synchronize_rcu()"))
+#define rcu_barrier()	  fiber_rcu_barrier(KERN_SITE(SCHED_NOTHING, 0, "rcu_barrier()"))
+#define synchronize_srcu(s) \
+	fiber_synchronize_srcu(KERN_SITE(SCHED_NOTHING, 0, "synchronize_srcu(" #s ")"), s)
+
+#define prepare_to_rcuwait(w) \
+	fiber_prepare_to_rcuwait(KERN_SITE(SCHED_NOTHING, 0, "prepare_to_rcuwait(" #w ")"), w)
+#define finish_rcuwait(w) \
+	fiber_finish_rcuwait(KERN_SITE(SCHED_NOTHING, 0, "finish_rcuwait(" #w ")"), w)
+#define rcuwait_wake_up(w) \
+	fiber_rcuwait_wake_up(KERN_SITE(SCHED_NOTHING, 0, "rcuwait_wake_up(" #w ")"), w)
+#define set_current_state(state) \
+	fiber_set_current_state(KERN_SITE(SCHED_NOTHING, 0, "set_current_state(" #state ")"), state)
+#define schedule() fiber_schedule(KERN_SITE(SCHED_NOTHING, 0, "schedule()"))
+
+#define environment_answer(kind, bound)                                                        \
+	fiber_answer(KERN_SITE(SCHED_NOTHING, 0, "environment_answer(" #kind ")"), NULL, kind, \
+		     bound)
+#define kern_may_alloc() fiber_may_alloc(KERN_SITE(SCHED_NOTHING, 0, "kern_may_alloc()"))
+#define need_resched()	 fiber_need_resched(KERN_SITE(SCHED_NOTHING, 0, "need_resched()"))
+#define cond_resched()	 fiber_cond_resched(KERN_SITE(SCHED_NOTHING, 0, "cond_resched()"))
+#define might_sleep()	 fiber_might_sleep()
 #define await_change(addr, seen, size) \
 	fiber_await(KERN_SITE(SCHED_NOTHING, 0, "await_change(" #addr ")"), addr, seen, size)
 

@@ -1,0 +1,35 @@
+/* Every start has its end, for every subscriber: refusals, memslot changes and the process's end. */
+#include "workload/workload.h"
+
+TARGET(notifier_pairing) = {
+	.name = "notifier_pairing",
+	.what = "starts and ends of invalidations with several subscribers, refusals, and the process's end",
+	.op_weights = {
+		[OP_fault] = 2,
+		[OP_touch] = 3,
+		[OP_munmap] = 3,
+		[OP_dontneed] = 2,
+		[OP_migrate] = 3,
+		[OP_wrprotect] = 2,
+		[OP_mprotect] = 3,
+		[OP_reclaim] = 3,
+		[OP_oom_reap] = 5,
+		[OP_driver] = 3,
+		[OP_exit] = 3,
+		[OP_slot_create] = 1,
+		[OP_slot_delete] = 2,
+		[OP_slot_move] = 1,
+		[OP_close] = 1,
+	},
+	.tasks_min = 2,
+	.tasks_max = 5,
+	.ops_min = 1,
+	.ops_max = 4,
+	.vcpus_max = 1,
+	.vms_max = 1,
+	.slots_max = 2,
+	.pages_min = 1,
+	.pages_max = 4,
+	.has_absent = true,
+	.has_subscribers = true,
+};
