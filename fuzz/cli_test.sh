@@ -137,6 +137,11 @@ expect 84 '^\{"bug":"seq_test_dropped","oracle":"stale_mapping","reached":[0-9]+
 	"$MMURACE" matrix --bug seq_test_dropped --seeds 1 --reproducers "$work" --json
 expect 0 '^\{"name":"point","config":"[a-z-]+","metric":"time","value":[0-9.]+,"unit":"ns"\}$' \
 	"$MMURACE" bench point --json
+for row in points wide-points; do
+	expect 0 "^\{\"name\":\"$row\",\"config\":\"[a-z0-9-]+\",\"metric\":\"count\",\"value\":[1-9][0-9.]+,\"unit\":\"points\"\}\$" \
+		"$MMURACE" bench $row --json
+done
+expect 1 'Did you mean: wide-schedules' "$MMURACE" bench wide-schedule
 expect 0 'stale_then_flushed' "$MMURACE" matrix --reachability --schedules 150000
 
 ((failed)) || echo "the command line behaves"

@@ -78,7 +78,8 @@ void mmu_notifier_register(struct mmu_notifier *mn);
 /*
  * Ends a subscription: calls release if the process has not done so (both may happen at once), takes it
  * off the list, and waits for callbacks that are under way. @mn may be freed afterwards. Emits
- * subscriber_left. Context: may sleep; no lock that a callback takes.
+ * subscriber_left. Context: may sleep; no lock that a callback takes; users are counted
+ * (host_count_users()), which tells that the list may change while tasks run.
  */
 void mmu_notifier_unregister(struct mmu_notifier *mn);
 

@@ -35,9 +35,18 @@ static void called(const struct mmu_notifier *mn, enum notifier_call what,
 }
 
 /* Context: inside mn_srcu. */
-#define for_each_subscriber(mn)                                                   \
-	for (struct mmu_notifier *mn = rcu_dereference(host.mm->subscribers); mn; \
-	     mn = rcu_dereference(mn->next))
+/*
+ * The list changes only where the process or the VM may end while tasks run: elsewhere nobody could tell
+ * one moment of reading it from another.
+ */
+static struct mmu_notifier *next_subscriber(struct mmu_notifier **link)
+{
+	return host.counts_users ? rcu_dereference(*link) : *link;
+}
+
+#define for_each_subscriber(mn)                                                    \
+	for (struct mmu_notifier *mn = next_subscriber(&host.mm->subscribers); mn; \
+	     mn = next_subscriber(&mn->next))
 
 /* --- start and end --- */
 

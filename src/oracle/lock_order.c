@@ -65,6 +65,20 @@ struct way {
 	u32 nr;
 };
 
+/* Return: whether there is a way from @from to @to. */
+static bool leads_to(u64 from, u64 to)
+{
+	u64 seen = 0, fresh = inners[from];
+
+	while (fresh) {
+		u32 at = (u32)__builtin_ctzll(fresh);
+
+		seen |= BIT_ULL(at);
+		fresh = (fresh | inners[at]) & ~seen;
+	}
+	return (seen | BIT_ULL(from)) >> to & 1;
+}
+
 /* Finds the shortest way from @from to @to. Return: whether there is one. */
 static bool find_way(u64 from, u64 to, struct way *way)
 {
@@ -171,7 +185,8 @@ static void judge_edge(const struct event_lock_nested *event)
 {
 	struct way way;
 
-	if (inners[event->inner] && find_way(event->inner, event->outer, &way))
+	if (unlikely(leads_to(event->inner, event->outer)) &&
+	    find_way(event->inner, event->outer, &way))
 		convict_way(event, &way);
 }
 

@@ -39,6 +39,10 @@ __attribute__((always_inline)) static inline void judge(const struct event *even
 	if (!(judged >> id & 1))
 		return;
 	stats.events[id]++;
+	/* Locks that are only counted go no further. */
+	if ((id == EVENT_lock_acquired || id == EVENT_lock_released) &&
+	    ghost_lock_only_counts(event, id))
+		return;
 	if (ghost_interest >> id & 1)
 		ghost_event(event, id);
 #define ORACLE(name, what)                                                          \
@@ -48,7 +52,7 @@ __attribute__((always_inline)) static inline void judge(const struct event *even
 #undef ORACLE
 }
 
-static __noinline void deliver(const struct event *event)
+static void sink(const struct event *event)
 {
 	switch (event->id) {
 #define EVENT(name, fields)                 \
@@ -58,18 +62,6 @@ static __noinline void deliver(const struct event *event)
 #include "base/events.def"
 #undef EVENT
 	}
-}
-
-/* Locks that are only counted go no further. */
-static inline void sink(const struct event *event)
-{
-	u32 id = event->id;
-
-	if ((id == EVENT_lock_acquired || id == EVENT_lock_released) &&
-	    ghost_lock_only_counts(event, id))
-		stats.events[id]++;
-	else
-		deliver(event);
 }
 
 __cold static void sink_special(const struct event *event)

@@ -31,6 +31,7 @@ struct sched sched;
 
 static struct {
 	const struct sched_driver *driver;
+	bool records; /* the driver does */
 	void (*body)(u32 task);
 	struct task tasks[TASKS_MAX];
 	u64 points; /* of the schedule, when the budget was last filled */
@@ -51,7 +52,7 @@ u64 sched_points(void)
 static void fill(void)
 {
 	state.points = sched_points();
-	if (state.driver->record)
+	if (unlikely(state.records))
 		state.filled = 0;
 	else
 		state.filled = (s64)(min_u64(state.stop_at, state.limit) - state.points) - 1;
@@ -119,16 +120,16 @@ static void run_task(u32 to)
 	u32 from = state.running;
 	u64 now = sched_points();
 
-	if (from != TASK_NONE && to != from)
-		state.tasks[from].op_points += now - state.gained;
 	state.stop_at = state.grant > state.limit ? state.limit : now + state.grant;
-	if (to != from) {
-		state.gained = now;
-		state.running = to;
-	}
-	fill();
-	if (to == from)
+	if (to == from) {
+		fill();
 		return;
+	}
+	if (likely(from != TASK_NONE))
+		state.tasks[from].op_points += now - state.gained;
+	state.gained = now;
+	state.running = to;
+	fill();
 	event_context.switches++;
 	event_context.task = to == TASK_NONE ? TASK_NONE : to;
 	event_context.op = to == TASK_NONE ? 0 : state.tasks[to].op;
@@ -155,7 +156,7 @@ static void decide(struct sched_stop *stop)
 	u32 to;
 
 	stop->due = true;
-	if (state.driver->record)
+	if (unlikely(state.records))
 		record(stop);
 	if (sched_points() >= state.limit) {
 		leave(SCHED_UNFINISHED);
@@ -185,7 +186,7 @@ void sched_point_slow(struct sched_site *site, const volatile void *addr)
 		event_context.site = site;
 		return;
 	}
-	if (state.driver->record)
+	if (state.records)
 		record(&stop);
 	fill();
 }
@@ -260,7 +261,7 @@ void sched_op_begin(u32 op)
 		event_context.site = NULL;
 		return;
 	}
-	if (state.driver->record)
+	if (state.records)
 		record(&stop);
 	fill();
 }
@@ -324,6 +325,7 @@ enum sched_outcome sched_run(const struct sched_driver *driver, u32 nr_tasks,
 	ASSERT(nr_tasks && nr_tasks <= TASKS_MAX && event_context.task == TASK_NONE);
 	fiber_pool_prepare(fiber_main);
 	state.driver = driver;
+	state.records = driver->record;
 	state.body = body;
 	state.points = 0;
 	state.filled = sched.budget = 0;

@@ -14,6 +14,13 @@
 /* Just before an access to @addr: asks the live map, then the scheduler. About a nanosecond. */
 void fiber_point(struct sched_site *site, const volatile void *addr);
 
+/*
+ * In front of what gives something back: asks the live map, but is no point. Whatever others could do
+ * while the running task still holds it they can do as well when it has let go, before its next point;
+ * only a trylock could tell, and sections in which one may fail have points of their own.
+ */
+void fiber_no_point(struct sched_site *site, const volatile void *addr);
+
 void fiber_lock_exclusive(struct sched_site *site, struct fiber_lock *lock);
 void fiber_unlock_exclusive(struct sched_site *site, struct fiber_lock *lock);
 void fiber_lock_shared(struct sched_site *site, struct fiber_lock *lock);

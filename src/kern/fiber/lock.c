@@ -269,7 +269,7 @@ static __inlined void drop(struct sched_site *site, struct fiber_lock *lock, enu
 {
 	u32 me = event_context.task;
 
-	fiber_point(site, lock);
+	fiber_no_point(site, lock);
 	/* What the code under test has not taken it must not give back. */
 	if (WARN_ON(mode == LOCK_SHARED ? !(lock->readers & BIT_ULL(me)) : lock->writer != me + 1))
 		return;

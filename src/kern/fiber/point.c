@@ -26,6 +26,13 @@ UNINSTRUMENTED void fiber_point(struct sched_site *site, const volatile void *ad
 		dead_access(addr);
 }
 
+UNINSTRUMENTED void fiber_no_point(struct sched_site *site, const volatile void *addr)
+{
+	event_context.site = site;
+	if (unlikely(memory_dead(addr)))
+		dead_access(addr);
+}
+
 void fiber_await(struct sched_site *site, const volatile void *addr, const void *seen, u32 size)
 {
 	sched_await(site, addr, seen, size);

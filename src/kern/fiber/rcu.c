@@ -104,7 +104,7 @@ void fiber_rcu_read_unlock(struct sched_site *site)
 {
 	u32 me = event_context.task;
 
-	sched_point(site, NULL);
+	event_context.site = site;
 	if (WARN_ON(!held[me].rcu_depth))
 		return;
 	if (--held[me].rcu_depth)
@@ -241,7 +241,7 @@ void fiber_srcu_read_unlock(struct sched_site *site, struct srcu_struct *srcu, i
 {
 	u32 me = event_context.task;
 
-	fiber_point(site, srcu);
+	fiber_no_point(site, srcu);
 	if (WARN_ON(!srcu->depth[me] || idx))
 		return;
 	held[me].srcu_depth--;
