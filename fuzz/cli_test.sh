@@ -51,6 +51,9 @@ expect 1 'expected files named' "$MMURACE" replay "$work"
 expect 1 '-o' "$MMURACE" minimise "$work/absent.repro"
 expect 1 'cannot be created|can be written' "$MMURACE" run $target --save /proc/absent/folder
 
+sed 's/^expect .*/expect    stale_maping SM1/' "$(dirname "${BASH_SOURCE[0]}")/../reproducers/zap_skips_flush.repro" >"$work/slip.repro"
+expect 1 'Did you mean: stale_mapping' "$MMURACE" replay "$work/slip.repro"
+
 # ---- search
 expect 0 'no violation' "$MMURACE" run $target --schedules 2000
 expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"verdicts":\{.*"first":null,"seed":7,"ops_skipped":0\}$' \

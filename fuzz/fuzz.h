@@ -75,7 +75,7 @@ struct run_result {
 	u32 unmet_first; /* index of the first one */
 	char divergence[400]; /* where and why it was not met */
 	char died[160]; /* VERDICT_SANITIZER, VERDICT_FRAMEWORK: of what */
-	char died_class[16];
+	char died_class[32];
 };
 
 /* Fills @spec from a reproducer: everything but the recording. */
@@ -105,7 +105,7 @@ struct death {
 	bool died;
 	enum verdict_kind kind; /* VERDICT_SANITIZER or VERDICT_FRAMEWORK */
 	char what[160]; /* first line of the report, or the signal */
-	char class[16];
+	char class[32];
 	struct buf report; /* what the child wrote on standard error */
 };
 struct child {

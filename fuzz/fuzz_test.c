@@ -225,7 +225,7 @@ static void a_report_in_a_child_is_named(void **unused)
 	assert_true(death.died);
 	assert_int_equal(death.kind, VERDICT_SANITIZER);
 	/* "heap-buffer-overflow", as long as a class may be */
-	assert_string_equal(death.class, "heap-buffer-ove");
+	assert_string_equal(death.class, "heap-buffer-overflow");
 	buf_free(&death.report);
 }
 
@@ -367,6 +367,19 @@ static void callbacks_have_a_column(void **unused)
 	buf_free(&page);
 }
 
+static void a_sanitizer_is_the_second_net_for_freed_memory(void **state)
+{
+	struct expectation expected = { .oracle = "lifetime", .class = "L0", .site = { "a:b(c)" } };
+	struct expectation actual = { .oracle = "sanitizer", .class = "use-after-poison" };
+
+	assert_true(expectation_met(&expected, &actual));
+	snprintf(actual.class, sizeof(actual.class), "data-race");
+	assert_false(expectation_met(&expected, &actual));
+	snprintf(actual.class, sizeof(actual.class), "use-after-poison");
+	snprintf(expected.oracle, sizeof(expected.oracle), "stale_tlb");
+	assert_false(expectation_met(&expected, &actual));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +396,7 @@ int main(void)
 		/* In this process, and so the last: see child_start(). */
 		cmocka_unit_test(equal_seeds_give_equal_schedules),
 		cmocka_unit_test(recording_changes_nothing),
+		cmocka_unit_test(a_sanitizer_is_the_second_net_for_freed_memory),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

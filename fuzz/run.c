@@ -237,10 +237,22 @@ void result_expectation(struct expectation *expect, const struct run_result *res
 				 site_text(verdict->site[i]));
 }
 
+/*
+ * Memory that is freed is judged at the next verb that touches it. AddressSanitizer sees plain accesses as
+ * well, and ends the run at one that comes before: the same use of freed memory.
+ */
+static bool is_second_net(const struct expectation *expected, const struct expectation *actual)
+{
+	return !strcmp(expected->oracle, oracle_rows[ORACLE_lifetime].name) &&
+	       !strcmp(actual->oracle, "sanitizer") && !strncmp(actual->class, "use-after-", 10);
+}
+
 bool expectation_alike(const struct expectation *expected, const struct expectation *actual)
 {
 	const char *oracle = expected->oracle[0] ? expected->oracle : "none";
 
+	if (is_second_net(expected, actual))
+		return true;
 	if (strcmp(oracle, actual->oracle))
 		return false;
 	return !expected->class[0] || !strcmp(expected->class, actual->class);
@@ -250,6 +262,8 @@ bool expectation_met(const struct expectation *expected, const struct expectatio
 {
 	if (!expectation_alike(expected, actual))
 		return false;
+	if (is_second_net(expected, actual))
+		return true;
 	for (u32 i = 0; i < 2; i++)
 		if (expected->site[i][0] && strcmp(expected->site[i], actual->site[i]))
 			return false;

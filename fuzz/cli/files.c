@@ -52,6 +52,40 @@ static void print_fitting_rows(u32 bits)
 	fprintf(stderr, "%s\n", found ? "" : "; no configuration fits");
 }
 
+/* Verdicts that no oracle gives. */
+static const char *const other_verdicts[] = { "none", "unfinished", "sanitizer", "framework" };
+
+static bool is_verdict(const char *word)
+{
+	for (u32 i = 0; i < ORACLE_COUNT; i++)
+		if (!strcmp(oracle_rows[i].name, word))
+			return true;
+	for (u32 i = 0; i < ARRAY_SIZE(other_verdicts); i++)
+		if (!strcmp(other_verdicts[i], word))
+			return true;
+	return !*word;
+}
+
+/* A name that is no verdict can never come out: it is a slip, not another result. */
+static bool check_expected(const struct repro *repro, const char *path)
+{
+	const char *names[ORACLE_COUNT + ARRAY_SIZE(other_verdicts)], *near;
+	const char *word = repro->expect.oracle;
+	u32 nr = 0;
+
+	if (is_verdict(word))
+		return true;
+	for (u32 i = 0; i < ARRAY_SIZE(other_verdicts); i++)
+		names[nr++] = other_verdicts[i];
+	for (u32 i = 0; i < ORACLE_COUNT; i++)
+		names[nr++] = oracle_rows[i].name;
+	near = word_nearest(word, strlen(word), names, nr);
+	fprintf(stderr,
+		"%s: expected an oracle ('mmurace list oracles') or none, found '%s'%s%s%s\n", path,
+		word, near ? ". Did you mean: " : "", near ? near : "", near ? "?" : "");
+	return false;
+}
+
 static bool check_words(const struct repro *repro, const char *path)
 {
 	const char *strategy = repro->schedule.strategy;
@@ -67,7 +101,7 @@ static bool check_words(const struct repro *repro, const char *path)
 			path, strategy);
 		return false;
 	}
-	return true;
+	return check_expected(repro, path);
 }
 
 bool repro_load(struct repro *repro, const char *path)

@@ -34,6 +34,15 @@ static void called(const struct mmu_notifier *mn, enum notifier_call what,
 	      .end = range->end, .error = (u64)-error);
 }
 
+/*
+ * By a verb where a subscriber may go while tasks run: one that is gone with its notifier still listed is
+ * found out here, and not by the call.
+ */
+static const struct mmu_notifier_ops *ops_of(const struct mmu_notifier *mn)
+{
+	return host.counts_users ? READ_ONCE(mn->ops) : mn->ops;
+}
+
 /* Context: inside mn_srcu. */
 /*
  * The list changes only where the process or the VM may end while tasks run: elsewhere nobody could tell
@@ -52,16 +61,17 @@ static struct mmu_notifier *next_subscriber(struct mmu_notifier **link)
 
 static int call_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
+	const struct mmu_notifier_ops *ops = ops_of(mn);
 	int error;
 
 	if (!range->blockable)
 		non_block_start();
-	error = mn->ops->invalidate_range_start(mn, range);
+	error = ops->invalidate_range_start(mn, range);
 	if (!range->blockable)
 		non_block_end();
 	called(mn, NOTIFIER_START, range, error);
 	/* Only a range that must not block may be refused, and who refuses hears of no end. */
-	WARN_ON(error && (range->blockable || mn->ops->invalidate_range_end));
+	WARN_ON(error && (range->blockable || ops->invalidate_range_end));
 	return error;
 }
 
@@ -152,9 +162,11 @@ static const struct mmu_notifier_range everything = { 0, HVA_MAX, .blockable = t
 /* Context: inside mn_srcu. */
 static void call_release(struct mmu_notifier *mn)
 {
-	if (!mn->ops->release)
+	const struct mmu_notifier_ops *ops = ops_of(mn);
+
+	if (!ops->release)
 		return;
-	mn->ops->release(mn);
+	ops->release(mn);
 	called(mn, NOTIFIER_RELEASE, &everything, 0);
 }
 

@@ -284,7 +284,8 @@ static void kvm_mmu_notifier_invalidate_range_end(struct mmu_notifier *mn,
 
 /*
  * A page was replaced by a copy, announced under the PTL. Inside a pair of start and end there is nothing
- * left to be changed: start has zapped the page and faults are kept off it. Linux up to 6.9.
+ * left to be changed: start has zapped the page and faults are kept off it. So what Linux did up to 6.9
+ * with an entry that is present all the same (zap it, then map the copy read-only) ends with the zap here.
  */
 static bool kvm_change_spte_gfn(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush)
 {

@@ -36,11 +36,11 @@ static __inlined bool tdp_mmu_iter_cond_resched(struct kvm *kvm, struct tdp_iter
 	/* Progress first: a walk that gave way here already would never end under contention. */
 	if (iter->next_last_level_gfn == iter->yielded_gfn && !bug(yield_without_progress))
 		return false;
+	WARN_ON(iter->gfn > iter->next_last_level_gfn);
 	/*
 	 * Before the unlock: as soon as mmu_lock is free, whoever waits for this range may find it
 	 * empty, owe no flush of its own, and free the pages that TLBs still reach.
 	 */
-	WARN_ON(iter->gfn > iter->next_last_level_gfn);
 	if (flush && !bug(yield_skips_flush))
 		kvm_flush_remote_tlbs(kvm);
 	event(walk_yielded, .root = kern_page_nr(iter->pt_path[iter->root_level]),

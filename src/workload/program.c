@@ -182,7 +182,9 @@ bool slot_check(const struct world *world, u32 nr, struct flaw *flaw)
 		const struct subject_slot *other = &world->slots[i];
 
 		if (other->id == slot->id)
-			return flaw_is(flaw, FLAW_SLOT, nr, 0, "there is a slot %u already",
+			return flaw_is(flaw, FLAW_SLOT, nr, 0,
+				       "there is a slot %u already (slots of all address spaces "
+				       "count as one)",
 				       slot->id);
 		if (slot->as_id == other->as_id && slot->start < other->end &&
 		    other->start < slot->end)

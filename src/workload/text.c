@@ -656,7 +656,7 @@ static bool parse_task_head(struct parser *parser, u32 nr)
 	struct word word;
 	u64 value;
 
-	if (!next_number(parser, "the next task's number,", nr, nr, &value))
+	if (!next_number(parser, "the next task's number", nr, nr, &value))
 		return false;
 	word = scan(parser, true);
 	task->kind = (u8)word_find(word, task_kind_names, TASK_KIND_COUNT);

@@ -177,7 +177,7 @@ struct schedule {
 
 /* What must come out: oracle "none" (or "") means no violation. Texts hold no blanks. */
 struct expectation {
-	char oracle[24], class[16];
+	char oracle[24], class[32];
 	char site[2][SITE_TEXT_MAX]; /* "" if unknown */
 };
 
