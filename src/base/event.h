@@ -66,11 +66,20 @@ struct event {
 	const struct sched_site *site;
 };
 
+/* The fields once more under one name, so that event() fills them, and only them, in one go. */
 #define FIELD(type, name) type name;
-#define EVENT(name, fields)        \
-	struct event_##name {      \
-		struct event head; \
-		fields             \
+#define EVENT(name, fields_)                                 \
+	struct event_##name##_fields {                       \
+		fields_                                      \
+	};                                                   \
+	struct event_##name {                                \
+		struct event head;                           \
+		union {                                      \
+			struct event_##name##_fields fields; \
+			struct {                             \
+				fields_                      \
+			};                                   \
+		};                                           \
 	};
 #include "base/events.def"
 #undef EVENT
@@ -82,12 +91,14 @@ void event_sink(const struct event *event);
 /* Fills the common head and hands the payload on. Called by event() only. */
 void event_emit(struct event *event, enum event_id id);
 
-#define event(name, ...)                                                        \
-	do {                                                                    \
-		if (unlikely(event_context.interest & BIT_ULL(EVENT_##name))) { \
-			struct event_##name event_ = { __VA_ARGS__ };           \
-			event_emit(&event_.head, EVENT_##name);                 \
-		}                                                               \
+#define event(name, ...)                                                               \
+	do {                                                                           \
+		if (unlikely(event_context.interest & BIT_ULL(EVENT_##name))) {        \
+			struct event_##name event_;                                    \
+                                                                                       \
+			event_.fields = (struct event_##name##_fields){ __VA_ARGS__ }; \
+			event_emit(&event_.head, EVENT_##name);                        \
+		}                                                                      \
 	} while (0)
 
 /* For code that reads events without knowing their rows (printer, hash). */

@@ -100,10 +100,17 @@ static u64 runnable_now(void)
 static struct sched_stop stop_here(enum sched_stop_kind kind, const struct sched_site *site,
 				   const volatile void *addr)
 {
-	struct sched_stop stop = {
-		.kind = kind, .task = state.running, .site = site, .addr = addr
-	};
+	struct sched_stop
+		stop; /* field by field: AddressSanitizer makes a call of filling it with zeros */
 
+	stop.kind = kind;
+	stop.task = state.running;
+	stop.op = 0;
+	stop.ordinal = 0;
+	stop.site = site;
+	stop.addr = addr;
+	stop.due = false;
+	stop.answer = 0;
 	stop.runnable = runnable_now();
 	if (state.running != TASK_NONE) {
 		const struct task *task = &state.tasks[state.running];
