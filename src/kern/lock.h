@@ -60,6 +60,7 @@ void non_block_start(void);
 void non_block_end(void);
 
 /* Assertions of the code under test. One that fails emits warned and lets the schedule go on. */
+/* Any lock that is held exclusively, a mutex too. */
 void lockdep_assert_held(const spinlock_t *lock);
 void lockdep_assert_held_read(const rwlock_t *lock);
 void lockdep_assert_held_write(const rwlock_t *lock);

@@ -31,12 +31,6 @@ bool need_resched(void);
  */
 bool kern_may_alloc(void);
 /*
- * What the environment answers to a question of that kind, in [0, bound): 0 by default. Asked by the
- * macros of upper layers; a point.
- */
-/*   environment_answer(kind, bound)  */
-
-/*
  * Waiting for a condition that another task makes true and then says so. One waiter at a time; a second
  * one emits rcuwait_taken.
  *
@@ -69,6 +63,8 @@ void might_sleep(void);
  *   await_change(addr, seen, size)  gives way until the size bytes at addr differ from those at
  *                                   seen; size a multiple of 8, at most 64. Context: may sleep or
  *                                   spin; a point.
+ *   environment_answer(kind, bound) what the environment answers to a question of that kind (enum
+ *                                   answer_kind), in [0, bound): 0 by default. A point.
  *   WARN_ON(cond), KVM_BUG_ON(cond) value of cond; when true, emits warned (the code under test has
  *                                   found itself wrong). No point.
  */

@@ -74,7 +74,6 @@ enum vcpu_request {
 	REQUEST_TLB_FLUSH, /* drop everything cached before the next entry; senders wait */
 	REQUEST_TLB_FLUSH_RANGE, /* drop what vcpu->ranges names; posted by machine_flush_range() */
 	REQUEST_FREE_OBSOLETE_ROOTS, /* let go of a root that has become invalid */
-	REQUEST_VM_DEAD, /* never run again */
 	REQUEST_COUNT
 };
 /* Requests that stand for a flush: with one pending, what an outside vCPU has cached is out of use. */

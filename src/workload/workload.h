@@ -327,8 +327,7 @@ enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_
 
 /*
  * Takes down what the last program left, builds the world, and runs the tasks. When all have ended
- * it emits quiesced, calls @inspect (may be NULL) and takes the VM down. A schedule that ends
- * otherwise stays as it is until the next call.
+ * it emits quiesced and calls @inspect (may be NULL). What is left stays as it is until the next call.
  *
  * The environment's driver and the oracles must be set up before. The event clock starts at 0 here.
  * Context: no task; program_valid() holds, and the geometry is this build's.
