@@ -145,7 +145,10 @@ static void set_up(const struct run_spec *spec, struct sched_driver *driver)
 	bug_state.armed = spec->bug;
 	oracle_reset(&config);
 	oracle_on_violation(run.on_violation ? run.on_violation : abandon);
-	*driver = (struct sched_driver){ .next = driver_next, .value = driver_value };
+	/* Strategies only compute; directives and recordings compare and print texts. */
+	*driver = (struct sched_driver){ .next = driver_next,
+					 .value = driver_value,
+					 .self_contained = !run.watched };
 	if (spec->recording) {
 		driver->record = record_stop;
 		record_begin(spec->recording);

@@ -32,6 +32,7 @@ struct sched sched;
 static struct {
 	const struct sched_driver *driver;
 	bool records; /* the driver does */
+	bool watched; /* the race detector must be told when the driver is called */
 	void (*body)(u32 task);
 	struct task tasks[TASKS_MAX];
 	u64 points; /* of the schedule, when the budget was last filled */
@@ -138,6 +139,7 @@ static void run_task(u32 to)
 	state.running = to;
 	fill();
 	event_context.switches++;
+	sched.slice++;
 	event_context.task = to == TASK_NONE ? TASK_NONE : to;
 	event_context.op = to == TASK_NONE ? 0 : state.tasks[to].op;
 	fiber_switch(to == TASK_NONE ? FIBER_MAIN : to);
@@ -157,6 +159,19 @@ static void record(const struct sched_stop *stop)
 	fiber_watch();
 }
 
+/* Around questions to the driver. Looking away costs the race detector more than a switch. */
+static void unwatch(void)
+{
+	if (unlikely(state.watched))
+		fiber_unwatch();
+}
+
+static void watch(void)
+{
+	if (unlikely(state.watched))
+		fiber_watch();
+}
+
 /* Asks the driver who goes on after @stop, and lets it. */
 static void decide(struct sched_stop *stop)
 {
@@ -174,9 +189,9 @@ static void decide(struct sched_stop *stop)
 		return;
 	}
 	state.grant = GRANT_WITHOUT_END;
-	fiber_unwatch();
+	unwatch();
 	to = state.driver->next(state.driver->ctx, stop);
-	fiber_watch();
+	watch();
 	ASSERT(to < TASKS_MAX && (stop->runnable & BIT_ULL(to)));
 	sched.awaiting &= ~BIT_ULL(to);
 	run_task(to);
@@ -238,9 +253,9 @@ u64 sched_value_slow(const struct sched_site *site, const volatile void *addr, u
 	u64 answer;
 
 	stop.answer = (u8)kind;
-	fiber_unwatch();
+	unwatch();
 	answer = state.driver->value(state.driver->ctx, &stop, bound);
-	fiber_watch();
+	watch();
 	return answer;
 }
 
@@ -333,6 +348,7 @@ enum sched_outcome sched_run(const struct sched_driver *driver, u32 nr_tasks,
 	fiber_pool_prepare(fiber_main);
 	state.driver = driver;
 	state.records = driver->record;
+	state.watched = CONFIG_TSAN && !driver->self_contained;
 	state.body = body;
 	state.points = 0;
 	state.filled = sched.budget = 0;

@@ -66,6 +66,8 @@ struct sched_driver {
 	u64 (*value)(void *ctx, const struct sched_stop *stop, u64 bound);
 	/* Called at every stop, before next(), when recording. NULL: do not record. */
 	void (*record)(void *ctx, const struct sched_stop *stop);
+	/* next() and value() call no library function: the race detector need not look away. */
+	bool self_contained;
 };
 
 enum sched_outcome {
@@ -82,6 +84,7 @@ extern struct sched {
 	u64 runnable; /* bit: task can run (members of awaiting excepted) */
 	u64 awaiting; /* bit: task waits for memory to change */
 	u64 live; /* bit: task has not ended */
+	u64 slice; /* grows with each switch, and never starts over */
 } sched;
 
 /* The record of the task's choice: what the default schedule would do at @stop. */
