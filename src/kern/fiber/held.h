@@ -3,6 +3,7 @@
 #define KERN_FIBER_HELD_H
 
 #include "kern/kern.h"
+#include "sched/sched.h"
 
 struct held {
 	u64 classes; /* BIT(lock class): of locks, read sections and sections held */
@@ -58,6 +59,15 @@ static inline void held_asks_for(struct sched_site *site, enum lock_class inner,
 
 	if (unlikely(fresh))
 		held_tell_nested(site, fresh, inner, mode);
+}
+
+/*
+ * For the race detector. Return: true when no other task is left to which the running one could owe an
+ * edge: what comes later is main's, or the work of TASK_RCU, ordered behind the call_rcu() that starts it.
+ */
+static inline bool held_is_alone(void)
+{
+	return event_context.task == TASK_NONE || sched.live == BIT_ULL(event_context.task);
 }
 
 /* Grace periods (rcu.c). Context: no task. */

@@ -177,18 +177,32 @@ static __noinline void wait_for(struct sched_site *site, struct fiber_lock *lock
  */
 static void see_holders(struct fiber_lock *lock, enum lock_mode mode)
 {
-	if (!CONFIG_TSAN)
+	u64 me;
+
+	if (!CONFIG_TSAN || event_context.task == TASK_NONE)
 		return;
-	__tsan_acquire(&lock->writer);
-	if (mode == LOCK_EXCLUSIVE)
+	me = BIT_ULL(event_context.task);
+	if (!(lock->saw_writer & me))
+		__tsan_acquire(&lock->writer);
+	lock->saw_writer |= me;
+	/* Who takes it behind this holder sees the readers through it. */
+	if (mode == LOCK_EXCLUSIVE && lock->readers_left) {
 		__tsan_acquire(&lock->readers);
+		lock->readers_left = false;
+	}
 }
 
 static void publish_holder(struct fiber_lock *lock, enum lock_mode mode)
 {
-	if (CONFIG_TSAN)
-		__tsan_release(mode == LOCK_SHARED ? (void *)&lock->readers
-						   : (void *)&lock->writer);
+	if (!CONFIG_TSAN || held_is_alone())
+		return;
+	if (mode == LOCK_SHARED) {
+		__tsan_release(&lock->readers);
+		lock->readers_left = true;
+	} else {
+		__tsan_release(&lock->writer);
+		lock->saw_writer = BIT_ULL(event_context.task);
+	}
 }
 
 /* The lock can be had, and nothing was switched since that was seen. */

@@ -4,6 +4,7 @@
  * calls alone, never of addresses.
  */
 #include "kern/kern.h"
+#include "kern/fiber/held.h"
 #include "kern/fiber/memory.h"
 
 void __asan_poison_memory_region(const volatile void *addr, size_t size);
@@ -36,7 +37,7 @@ static struct {
 /* For the race detector: what the last owner did happens before what the next one does. */
 static void hand_over(void *memory_start)
 {
-	if (CONFIG_TSAN)
+	if (CONFIG_TSAN && !held_is_alone())
 		__tsan_release(memory_start);
 }
 
@@ -82,6 +83,7 @@ void *kern_alloc(size_t size)
 	if (granules <= SIZE_CLASSES && memory.free_list[granules]) {
 		granule = memory.free_list[granules] - 1;
 		memory.free_list[granules] = granule_info[granule].next_free;
+		take_over(granule_address(granule));
 	} else {
 		granule = memory.top;
 		memory.top += granules;
@@ -94,7 +96,6 @@ void *kern_alloc(size_t size)
 		granule_info[granule + i].first = granule;
 	}
 	granule_info[granule].granules = granules;
-	take_over(granule_address(granule));
 	mark(granule, granules, true);
 	zero(granule, granules);
 	return granule_address(granule);
@@ -139,12 +140,13 @@ u64 *kern_page_alloc(bool zeroed)
 {
 	pfn_t pfn;
 
-	if (memory.nr_free_pages)
+	if (memory.nr_free_pages) {
 		pfn = memory.free_pages[--memory.nr_free_pages];
-	else
+		take_over(kern_page_address(pfn));
+	} else {
 		pfn = ++memory.pages_used;
+	}
 	ASSERT(pfn < KERN_PAGES_MAX);
-	take_over(kern_page_address(pfn));
 	mark(page_granule(pfn), PAGE_GRANULES_, true);
 	if (zeroed)
 		zero(page_granule(pfn), PAGE_GRANULES_);

@@ -109,7 +109,8 @@ void fiber_rcu_read_unlock(struct sched_site *site)
 		return;
 	if (--held[me].rcu_depth)
 		return;
-	publish(&rcu.token);
+	if (!held_is_alone())
+		publish(&rcu.token);
 	rcu.readers &= ~BIT_ULL(me);
 	held_remove(&held[me], LOCK_rcu);
 	if (unlikely(rcu.waiting || rcu.first))
@@ -248,7 +249,8 @@ void fiber_srcu_read_unlock(struct sched_site *site, struct srcu_struct *srcu, i
 	held_remove(&held[me], srcu->class);
 	if (--srcu->depth[me])
 		return;
-	publish(&srcu->readers);
+	if (!held_is_alone())
+		publish(&srcu->readers);
 	srcu->readers &= ~BIT_ULL(me);
 	if (unlikely(srcu->waiting))
 		reader_left(&srcu->waiting, me);

@@ -13,6 +13,9 @@ struct fiber_lock {
 	u8 writer;
 	u8 class; /* enum lock_class */
 	bool sleeps; /* waiting for it is sleeping */
+	/* For the race detector, so that it is told of those edges only that it does not have yet. */
+	bool readers_left; /* since it was last taken exclusively */
+	u64 saw_writer; /* tasks that have been ordered behind its last exclusive holder */
 };
 
 typedef struct fiber_spinlock {
