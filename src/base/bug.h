@@ -50,7 +50,7 @@ bool bug_visited(enum bug_id id, bool acts);
 #define bug(slug) bug_if(slug, true)
 /* A probe that is passed always but matters only where @cond holds. @cond is evaluated when armed. */
 #define bug_if(slug, cond) \
-	(!BUGS_ABSENT && unlikely(bug_state.armed) && bug_visited(BUG_##slug, cond))
+	(!BUGS_ABSENT && unlikely(FRAMEWORK_READ(bug_state.armed)) && bug_visited(BUG_##slug, cond))
 
 /* Return: the id, BUG_none for "none", BUG_COUNT for an unknown slug. */
 enum bug_id bug_by_slug(const char *slug);

@@ -91,14 +91,14 @@ void event_sink(const struct event *event);
 /* Fills the common head and hands the payload on. Called by event() only. */
 void event_emit(struct event *event, enum event_id id);
 
-#define event(name, ...)                                                               \
-	do {                                                                           \
-		if (unlikely(event_context.interest & BIT_ULL(EVENT_##name))) {        \
-			struct event_##name event_;                                    \
-                                                                                       \
-			event_.fields = (struct event_##name##_fields){ __VA_ARGS__ }; \
-			event_emit(&event_.head, EVENT_##name);                        \
-		}                                                                      \
+#define event(name, ...)                                                                        \
+	do {                                                                                    \
+		if (unlikely(FRAMEWORK_READ(event_context.interest) & BIT_ULL(EVENT_##name))) { \
+			struct event_##name event_;                                             \
+                                                                                                \
+			event_.fields = (struct event_##name##_fields){ __VA_ARGS__ };          \
+			event_emit(&event_.head, EVENT_##name);                                 \
+		}                                                                               \
 	} while (0)
 
 /* For code that reads events without knowing their rows (printer, hash). */

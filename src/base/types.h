@@ -75,6 +75,29 @@ enum answer_kind {
 #define __inlined  __attribute__((always_inline)) inline
 #define __noinline __attribute__((noinline))
 
+/*
+ * The value of a field of the framework that watched code reads again and again: one instruction that
+ * the race detector is not told of. Never for what the code under test shares.
+ */
+#define FRAMEWORK_READ(x)                                             \
+	({                                                            \
+		__typeof__(x) read_;                                  \
+		if (CONFIG_TSAN)                                      \
+			__asm__("mov %1, %0" : "=q"(read_) : "m"(x)); \
+		else                                                  \
+			read_ = (x);                                  \
+		read_;                                                \
+	})
+
+#define FRAMEWORK_WRITE(x, value)                                                 \
+	do {                                                                      \
+		__typeof__(x) written_ = (value);                                 \
+		if (CONFIG_TSAN)                                                  \
+			__asm__ volatile("mov %1, %0" : "=m"(x) : "q"(written_)); \
+		else                                                              \
+			(x) = written_;                                           \
+	} while (0)
+
 static inline u64 min_u64(u64 a, u64 b)
 {
 	return a < b ? a : b;

@@ -5,12 +5,12 @@
  *
  * A record outlives the owners of its page: a subject that puts once too often reads what the next owner
  * writes. That is for the oracles, who are told by frame_freed and a warning, so the race detector
- * must not see it first: records are read and written by LOAD and STORE.
+ * is not told of it: records are read and written by LOAD and STORE.
  */
 #include "machine/machine_internal.h"
 
-#define LOAD(field)	    __atomic_load_n(&(field), __ATOMIC_RELAXED)
-#define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
+#define LOAD(field)	    FRAMEWORK_READ(field)
+#define STORE(field, value) FRAMEWORK_WRITE(field, value)
 
 struct machine_state machine;
 

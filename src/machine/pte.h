@@ -9,8 +9,8 @@
  *   pte_try_cmpxchg(ptep, &old, new)    true when *ptep was old; else old = *ptep
  *   pte_assist(ptep, old, bits)         the walker's: sets bits if *ptep is still old, all of it
  *
- * pte_read is an acquire load: what a reader finds behind a table entry is ordered by the address
- * dependency in the kernel, and a race detector knows none. pte_xchg counts what it
+ * What a reader finds behind a table entry is ordered by the address dependency in the kernel, and a
+ * race detector knows none: pte_read and pte_walk acquire where the entry leads somewhere. pte_xchg counts what it
  * returns as what its caller believes to have replaced.
  *
  *   pte_walk(ptep)                      the walker's read of an entry
@@ -37,19 +37,21 @@ void pte_refused(const u64 *ptep);
 _Static_assert((TASKS_MAX & (TASKS_MAX - 1)) == 0, "a task number is cut to an index by a mask");
 static inline void pte_touched(void)
 {
-	event_context.touched[event_context.task & (TASKS_MAX - 1)]++;
+	u32 *touched = &event_context.touched[FRAMEWORK_READ(event_context.task) & (TASKS_MAX - 1)];
+
+	FRAMEWORK_WRITE(*touched, FRAMEWORK_READ(*touched) + 1);
 }
 
 #define pte_read(ptep)                                     \
 	({                                                 \
 		pte_touched();                             \
 		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
-		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);   \
+		KERN_LOAD_DEPENDENT(ptep, PTE_RWX);        \
 	})
 #define pte_walk(ptep)                                     \
 	({                                                 \
 		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
-		__atomic_load_n(ptep, __ATOMIC_ACQUIRE);   \
+		KERN_LOAD_DEPENDENT(ptep, PTE_RWX);        \
 	})
 #define pte_write(ptep, expected, new)                                    \
 	({                                                                \

@@ -1,3 +1,7 @@
+/*
+ * The race detector does not watch this file: an iterator is its caller's own, and entries are read by
+ * pte_read(), which tells the detector itself. Anything else that is shared belongs into the callers.
+ */
 #include "mmu/tdp_iter.h"
 
 #include "machine/machine.h"
@@ -25,13 +29,13 @@ void tdp_iter_restart(struct tdp_iter *iter)
 	iter->valid = true;
 }
 
-void tdp_iter_start(struct tdp_iter *iter, struct kvm_mmu_page *root, u32 min_level,
+void tdp_iter_start(struct tdp_iter *iter, u64 *root_pt, u32 root_level, u32 min_level,
 		    gfn_t next_last_level_gfn)
 {
 	iter->next_last_level_gfn = next_last_level_gfn;
-	iter->root_level = root->role.level;
+	iter->root_level = root_level;
 	iter->min_level = min_level;
-	iter->pt_path[iter->root_level] = root->spt;
+	iter->pt_path[root_level] = root_pt;
 	tdp_iter_restart(iter);
 }
 

@@ -9,8 +9,6 @@
 
 #include "base/types.h"
 
-struct kvm_mmu_page;
-
 struct tdp_iter {
 	u64 *sptep; /* entry the walk stands at */
 	u64 old_spte; /* its value when the walk came by; refreshed by a failed cmpxchg */
@@ -24,16 +22,16 @@ struct tdp_iter {
 	bool valid;
 };
 
-void tdp_iter_start(struct tdp_iter *iter, struct kvm_mmu_page *root, u32 min_level,
+void tdp_iter_start(struct tdp_iter *iter, u64 *root_pt, u32 root_level, u32 min_level,
 		    gfn_t next_last_level_gfn);
 /* Goes on with the next entry; after a yield, from the root with the same gfn, without advancing. */
 void tdp_iter_next(struct tdp_iter *iter);
 /* Starts over at the root for next_last_level_gfn. */
 void tdp_iter_restart(struct tdp_iter *iter);
 
-#define for_each_tdp_pte_min_level(iter, root, min_level, start, end)                             \
-	for (tdp_iter_start(&(iter), root, min_level, start); (iter).valid && (iter).gfn < (end); \
-	     tdp_iter_next(&(iter)))
+#define for_each_tdp_pte_min_level(iter, root, min_level, start, end)                    \
+	for (tdp_iter_start(&(iter), (root)->spt, (root)->role.level, min_level, start); \
+	     (iter).valid && (iter).gfn < (end); tdp_iter_next(&(iter)))
 
 #define for_each_tdp_pte(iter, root, start, end) \
 	for_each_tdp_pte_min_level(iter, root, PT_LEVEL_4K, start, end)

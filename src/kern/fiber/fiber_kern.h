@@ -50,6 +50,12 @@ void fiber_rcuwait_wake_up(struct sched_site *site, struct rcuwait *w);
 void fiber_set_current_state(struct sched_site *site, u32 state);
 void fiber_schedule(struct sched_site *site);
 
+/*
+ * For the race detector: the running task goes where the value at @addr leads, and sees what was written
+ * there before somebody stored it.
+ */
+void fiber_see_through(const volatile void *addr);
+
 /* An answer of the environment about what stands at @addr; asks the live map afterwards. */
 u64 fiber_answer(struct sched_site *site, const volatile void *addr, enum answer_kind kind,
 		 u64 bound);

@@ -7,6 +7,8 @@
 #include "kern/fiber/held.h"
 #include "kern/fiber/instrument.h"
 
+void __tsan_acquire(void *token);
+
 static const struct sched_driver *driver;
 static bool op_ends_armed;
 static void (*program_body)(u32 task);
@@ -38,6 +40,23 @@ void fiber_await(struct sched_site *site, const volatile void *addr, const void 
 	sched_await(site, addr, seen, size);
 	if (unlikely(memory_dead(addr)))
 		dead_access(addr);
+}
+
+/* What the running task has seen since it gained the CPU: nobody has stored there again. */
+void fiber_see_through(const volatile void *addr)
+{
+	static struct {
+		const volatile void *addr;
+		u64 slice;
+	} seen[32];
+	u32 place = ((uintptr_t)addr >> 3) % ARRAY_SIZE(seen);
+
+	if (seen[place].addr == addr && seen[place].slice == sched.slice)
+		return;
+	seen[place].addr = addr;
+	seen[place].slice = sched.slice;
+	if (CONFIG_TSAN)
+		__tsan_acquire((void *)addr);
 }
 
 u64 fiber_answer(struct sched_site *site, const volatile void *addr, enum answer_kind kind,

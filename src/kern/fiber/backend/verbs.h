@@ -8,6 +8,8 @@
 
 #include "kern/fiber/fiber_kern.h"
 
+long __tsan_atomic64_load(const volatile long *p, int order);
+
 /*
  * The record of this call. Volatile reads and the section keep it from being folded. Macros of the
  * machine layer that wrap a verb pass their own caller's text through KERN_SITE too.
@@ -28,6 +30,25 @@
 /* The same, where the environment answers in [0, bound) how the verb goes; 0: as it would. */
 #define KERN_ANSWER(ptr, text, kind, bound) \
 	fiber_answer(KERN_SITE(KERN_OBJECT(*(ptr)), sizeof(*(ptr)), text), (ptr), kind, bound)
+
+/*
+ * The value at @p; what lies behind it is ordered by the address dependency if any bit of @leads is set,
+ * else there is nothing behind it. Told to the race detector in so many words, because it knows no
+ * dependencies, and also from files that it does not watch.
+ */
+#define KERN_LOAD_DEPENDENT(p, leads)                                                          \
+	({                                                                                     \
+		const volatile void *p_ = (p);                                                 \
+		u64 loaded_;                                                                   \
+		if (CONFIG_TSAN) {                                                             \
+			loaded_ = (u64)__tsan_atomic64_load(p_, __ATOMIC_RELAXED);             \
+			if (loaded_ & (leads))                                                 \
+				fiber_see_through(p_);                                         \
+		} else {                                                                       \
+			loaded_ = __atomic_load_n((const volatile u64 *)p_, __ATOMIC_ACQUIRE); \
+		}                                                                              \
+		loaded_;                                                                       \
+	})
 
 #define READ_ONCE(x)                                     \
 	({                                               \
@@ -105,10 +126,10 @@
 						     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
 	})
 
-#define rcu_dereference(p)                                   \
-	({                                                   \
-		KERN_POINT(&(p), "rcu_dereference(" #p ")"); \
-		__atomic_load_n(&(p), __ATOMIC_ACQUIRE);     \
+#define rcu_dereference(p)                                       \
+	({                                                       \
+		KERN_POINT(&(p), "rcu_dereference(" #p ")");     \
+		(__typeof__(p))KERN_LOAD_DEPENDENT(&(p), ~0ull); \
 	})
 #define rcu_assign_pointer(p, v)                                  \
 	({                                                        \
