@@ -20,7 +20,7 @@ void machine_reset(void)
 	machine.nr_vcpus = 0;
 }
 
-static struct frame *frame_at(pfn_t pfn)
+static __inlined struct frame *frame_at(pfn_t pfn)
 {
 	ASSERT(pfn && pfn < KERN_PAGES_MAX);
 	return &machine.frames[pfn];
@@ -30,9 +30,9 @@ pfn_t frame_alloc(enum frame_kind kind)
 {
 	pfn_t pfn = kern_page_nr(kern_page_alloc(kind == FRAME_PAGE_TABLE));
 	struct frame *frame = frame_at(pfn);
-	u32 before = LOAD(frame->epoch) == machine.epoch ? LOAD(frame->generation) : 0;
+	u32 before = LOAD(frame->epoch) == LOAD(machine.epoch) ? LOAD(frame->generation) : 0;
 
-	STORE(frame->epoch, machine.epoch);
+	STORE(frame->epoch, LOAD(machine.epoch));
 	STORE(frame->refcount, 1);
 	STORE(frame->generation, before + 1);
 	STORE(frame->kind, (u16)kind);
@@ -46,7 +46,7 @@ static void frame_release(pfn_t pfn)
 {
 	struct frame *frame = frame_at(pfn);
 
-	if (KVM_BUG_ON(LOAD(frame->epoch) != machine.epoch || !LOAD(frame->allocated)))
+	if (KVM_BUG_ON(LOAD(frame->epoch) != LOAD(machine.epoch) || !LOAD(frame->allocated)))
 		return;
 	STORE(frame->allocated, false);
 	event(frame_freed, .pfn = pfn, .generation = LOAD(frame->generation),

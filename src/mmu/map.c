@@ -193,11 +193,12 @@ static bool tdp_mmu_link_sp(struct kvm_vcpu *vcpu, struct tdp_iter *iter)
 static enum subject_ret kvm_tdp_mmu_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	enum subject_ret ret;
+	struct kvm_mmu_page *root = vcpu->root;
 	struct tdp_iter iter;
 
-	WARN_ON(vcpu->root->role.invalid && !bug(obsolete_root_test_dropped));
+	WARN_ON(root->role.invalid && !bug(obsolete_root_test_dropped));
 	rcu_read_lock();
-	for_each_tdp_pte(iter, vcpu->root, fault->gfn, fault->gfn + 1) {
+	for_each_tdp_pte(iter, root, fault->gfn, fault->gfn + 1) {
 		if (is_frozen_spte(iter.old_spte)) {
 			ret = retry(fault, RETRY_FROZEN);
 			goto out;
