@@ -68,9 +68,12 @@ static void spec_without_program(const struct campaign *campaign, u64 nr,
 void campaign_spec(const struct campaign *campaign, u64 nr, struct program *program,
 		   struct run_spec *spec)
 {
-	program_generate(program, campaign->target,
-			 seed_of(campaign->seed, nr / SCHEDULES_PER_PROGRAM, 0),
-			 &campaign->variant);
+	if (campaign->program)
+		*program = *campaign->program;
+	else
+		program_generate(program, campaign->target,
+				 seed_of(campaign->seed, nr / SCHEDULES_PER_PROGRAM, 0),
+				 &campaign->variant);
 	spec_without_program(campaign, nr, program, spec);
 }
 

@@ -56,7 +56,7 @@ expect 1 'Did you mean: stale_mapping' "$MMURACE" replay "$work/slip.repro"
 
 # ---- search
 expect 0 'no violation' "$MMURACE" run $target --schedules 2000
-expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"verdicts":\{.*"first":null,"seed":7,"ops_skipped":0\}$' \
+expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"verdicts":\{.*"first":null,"seed":7,"ops_skipped":0,"ops_ring_full":0\}$' \
 	"$MMURACE" run $target --schedules 2000 --seed 7 --json
 expect 0 'no violation' "$MMURACE" run $target --schedules 1000 --check
 expect 0 'no violation' "$MMURACE" run $target --seconds 0.5 --strategy walk --variant fault_precheck=none --schedules 500
@@ -144,6 +144,18 @@ for row in points wide-points; do
 	expect 0 "^\{\"name\":\"$row\",\"config\":\"[a-z0-9-]+\",\"metric\":\"count\",\"value\":[1-9][0-9.]+,\"unit\":\"points\"\}\$" \
 		"$MMURACE" bench $row --json
 done
+# ---- comparing designs
+expect 0 '^fixed_locked +[0-9.]+ \([0-9]+\) ' "$MMURACE" compare fault_precheck --target $target --schedules 500
+expect 0 'left out: zap_root=single_pass excludes fault_precheck=' "$MMURACE" compare zap_root --schedules 100
+expect 0 '^\{"knob":"zap_root","value":"single_pass","target":"everything","seed":1,"schedules":0,"left_out":".+"\}$' \
+	"$MMURACE" compare zap_root --schedules 100 --json
+expect 0 '^\{"knob":"fault_precheck","value":"none",.*"schedules":500,"figures":\{"points":\{"total":[0-9]+,"median":[0-9]+\},' \
+	"$MMURACE" compare fault_precheck --target $target --schedules 500 --json
+"$MMURACE" compare slot_zap --schedules 300 --json >"$work/first"
+"$MMURACE" compare slot_zap --schedules 300 --json >"$work/second"
+cmp -s "$work/first" "$work/second" || { echo "two comparisons of one seed differ"; failed=1; }
+expect 1 'Did you mean: fault_precheck' "$MMURACE" compare fault_prechek
+expect 1 'at most' "$MMURACE" compare zap_root --schedules 1000000
 expect 1 'Did you mean: wide-schedules' "$MMURACE" bench wide-schedule
 expect 0 'stale_then_flushed' "$MMURACE" matrix --reachability --schedules 150000
 

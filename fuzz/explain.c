@@ -50,7 +50,11 @@ static __printf(4, 5) void add_line(struct page *page, u32 task, u32 rank, const
 	va_end(args);
 }
 
-/* A guest table entry in words: EPT permissions in bits 0-2, the frame from bit 12 on. */
+/*
+ * A guest table entry in words: EPT permissions in bits 0-2, a huge leaf in bit 7, A and D in bits 8 and 9, the
+ * frame from bit 12 on. One that grants nothing but is shadow-present stands for a page whose accesses are
+ * tracked.
+ */
 static const char *spte_words(char *text, size_t size, u64 spte)
 {
 	u64 pfn = (spte & (BIT_ULL(52) - 1)) >> 12;
@@ -59,27 +63,36 @@ static const char *spte_words(char *text, size_t size, u64 spte)
 		snprintf(text, size, "frozen");
 	else if ((spte & SPTE_MMIO_MASK) == SPTE_MMIO_VALUE)
 		snprintf(text, size, "MMIO");
+	else if (!(spte & 7) && spte & SPTE_SHADOW_PRESENT)
+		snprintf(text, size, "pfn %llu tracked", (unsigned long long)pfn);
 	else if (!(spte & 7))
 		snprintf(text, size, "none");
 	else
-		snprintf(text, size, "pfn %llu %s%s%s", (unsigned long long)pfn,
-			 spte & 1 ? "r" : "", spte & 2 ? "w" : "", spte & 4 ? "x" : "");
+		snprintf(text, size, "pfn %llu %s%s%s%s%s", (unsigned long long)pfn,
+			 spte & 1 ? "r" : "", spte & 2 ? "w" : "", spte & 4 ? "x" : "",
+			 spte & BIT_ULL(9) ? " dirty" : "", spte & BIT_ULL(7) ? " huge" : "");
 	return text;
 }
 
-/* A host PTE in words: present in bit 0, writable in bit 1, migration and swap entries in bits 58, 59. */
+/*
+ * A host entry in words: present in bit 0, writable in bit 1, a huge leaf in bit 7, migration and swap entries
+ * in bits 58 and 59, a table in bit 60.
+ */
 static const char *host_pte_words(char *text, size_t size, u64 pte)
 {
 	u64 pfn = (pte & ~(BIT_ULL(58) | BIT_ULL(59))) >> 12;
 
-	if (pte & BIT_ULL(58))
+	if (pte & BIT_ULL(60))
+		snprintf(text, size, "a table");
+	else if (pte & BIT_ULL(58))
 		snprintf(text, size, "migrating");
 	else if (pte & BIT_ULL(59))
 		snprintf(text, size, "swapped out");
 	else if (!(pte & 1))
 		snprintf(text, size, "none");
 	else
-		snprintf(text, size, "pfn %llu r%s", (unsigned long long)pfn, pte & 2 ? "w" : "");
+		snprintf(text, size, "pfn %llu r%s%s", (unsigned long long)pfn, pte & 2 ? "w" : "",
+			 pte & BIT_ULL(7) ? " huge" : "");
 	return text;
 }
 
@@ -111,7 +124,8 @@ static void changed_line(struct page *page, const struct recorded_event *event)
 			 field[1], spte_words(old, sizeof(old), field[2]),
 			 spte_words(new, sizeof(new), field[3]));
 	else
-		add_line(page, event->head.task, 0, "  host PTE %#llx: %s -> %s", field[0],
+		add_line(page, event->head.task, 0, "  host %s %#llx: %s -> %s",
+			 field[3] > PT_LEVEL_4K ? "entry" : "PTE", field[0],
 			 host_pte_words(old, sizeof(old), field[1]),
 			 host_pte_words(new, sizeof(new), field[2]));
 }
@@ -137,6 +151,12 @@ static u32 rank_of(const struct recorded_event *event)
 	case EVENT_memslot_changed:
 	case EVENT_root_invalidated:
 	case EVENT_rcu_ran:
+	case EVENT_dirty_log_changed:
+	case EVENT_dirty_marked:
+	case EVENT_dirty_taken:
+	case EVENT_dirty_given_up:
+	case EVENT_guest_written:
+	case EVENT_write_tracked:
 		return 0;
 	case EVENT_guest_accessed:
 	case EVENT_tlb_filled:
@@ -151,6 +171,11 @@ static u32 rank_of(const struct recorded_event *event)
 	case EVENT_synchronized:
 	case EVENT_cmpxchg_refused:
 	case EVENT_mmio_used:
+	case EVENT_harvest_begun:
+	case EVENT_harvest_ended:
+	case EVENT_pml_logged:
+	case EVENT_pml_taken:
+	case EVENT_pml_switched:
 		return 1;
 	case EVENT_notifier_start:
 	case EVENT_notifier_end:
@@ -162,6 +187,7 @@ static u32 rank_of(const struct recorded_event *event)
 	case EVENT_active_raised:
 	case EVENT_active_lowered:
 	case EVENT_frame_allocated:
+	case EVENT_vcpu_interrupted:
 		return 2;
 	case EVENT_lock_acquired:
 	case EVENT_lock_released:
@@ -206,13 +232,41 @@ static const char *const ret_words[SUBJECT_RET_COUNT] = {
 	[SUBJECT_NO_MEMORY] = "-ENOMEM",
 	[SUBJECT_AGAIN] = "-EAGAIN",
 	[SUBJECT_NO_SLOT] = "-ENOENT",
+	[SUBJECT_RING_FULL] = "dirty ring full",
 };
 
 /* In the order of the machine's requests. */
 static const char *const request_words[] = { "flush its TLB", "flush a range of its TLB",
-					     "let go of obsolete roots" };
+					     "let go of obsolete roots",
+					     "update its dirty logging" };
 static const char *const rights_words[] = { "r", "rw" };
 static const char *const space_words[] = { "", " (as 1)" };
+static const char *const log_words[] = {
+	[DIRTY_LOG_ENABLING] = "is being turned on",
+	[DIRTY_LOG_ENABLED] = "is on",
+	[DIRTY_LOG_DISABLING] = "is being turned off",
+	[DIRTY_LOG_DISABLED] = "is off",
+};
+static const char *const harvest_words[] = {
+	[HARVEST_GET] = "gets and takes",
+	[HARVEST_COPY] = "gets",
+	[HARVEST_CLEAR] = "clears",
+	[HARVEST_RESET] = "resets",
+};
+/* Of a range walk, by enum walk_kind. */
+static const char *const walk_words[] = {
+	[WALK_ZAP_LEAFS] = "walks",	    [WALK_ZAP_LEAFS_NONBLOCK] = "walks",
+	[WALK_ZAP_ROOT] = "walks",	    [WALK_ZAP_ROOT_TWO_PASS] = "walks",
+	[WALK_ZAP_ALL] = "walks",	    [WALK_WRPROT] = "write-protects",
+	[WALK_CLEAR_DIRTY] = "clears D in", [WALK_SPLIT] = "splits",
+	[WALK_RECOVER] = "recovers",
+};
+static const char *const switch_words[] = { "off", "on" };
+/* A dirty ring is told as a vCPU's id + 1. */
+static const char *const ring_words[] = { "",	       " (ring 0)", " (ring 1)",
+					  " (ring 2)", " (ring 3)", " (ring 4)",
+					  " (ring 5)", " (ring 6)", " (ring 7)" };
+_Static_assert(ARRAY_SIZE(ring_words) == VCPUS_MAX + 1, "one word for each ring");
 static const char *const source_words[] = { "", " (TLB)" };
 
 #define WORDS(table) { table, ARRAY_SIZE(table) }
@@ -222,7 +276,9 @@ static const struct {
 } word_tables[] = {
 	['r'] = WORDS(retry_words),   ['s'] = WORDS(step_words),       ['f'] = WORDS(ret_words),
 	['q'] = WORDS(request_words), ['l'] = WORDS(lock_class_names), ['w'] = WORDS(rights_words),
-	['a'] = WORDS(space_words),   ['t'] = WORDS(source_words),
+	['a'] = WORDS(space_words),   ['t'] = WORDS(source_words),     ['d'] = WORDS(log_words),
+	['h'] = WORDS(harvest_words), ['k'] = WORDS(walk_words),       ['o'] = WORDS(switch_words),
+	['g'] = WORDS(ring_words),
 };
 
 /* %N: field N in decimal; %xN: in hex; %cN: the word for it, c as in word_tables. */
@@ -241,6 +297,18 @@ static const char *const phrases[EVENT_COUNT] = {
 	[EVENT_tlb_range_flushed] = "vCPU %0 flushes gfns %x1..%x2",
 	[EVENT_guest_accessed] = "guest access: gfn %x1, pfn %2%t4",
 	[EVENT_mmio_used] = "MMIO at gfn %x1, generation %2",
+	[EVENT_vcpu_interrupted] = "vCPU %0 has to leave the guest",
+	[EVENT_pml_switched] = "vCPU %0 turns its log %o1",
+	[EVENT_pml_logged] = "vCPU %0 logs gfn %x1",
+	[EVENT_pml_taken] = "takes gfn %x1 from the log of vCPU %0",
+	[EVENT_dirty_log_changed] = "dirty log of gfns %x2..%x3%a1 %d0",
+	[EVENT_dirty_marked] = "marks gfn %x1%a0 dirty%g2",
+	[EVENT_harvest_begun] = "%h0 what is dirty in gfns %x2..%x3%a1",
+	[EVENT_dirty_taken] = "takes gfn %x1%a0%g2",
+	[EVENT_harvest_ended] = "is done with the dirty log: error %1",
+	[EVENT_dirty_given_up] = "gives up gfn %x1%a0, never got",
+	[EVENT_guest_written] = "the kernel writes to gfn %x1%a0, pfn %2",
+	[EVENT_write_tracked] = "gfn %x1%a0 is write-tracked by %2",
 	[EVENT_request_sent] = "asks vCPU %0 to %q1",
 	[EVENT_frame_allocated] = "pfn %0 is allocated",
 	[EVENT_frame_freed] = "pfn %0 is freed",
@@ -250,7 +318,7 @@ static const char *const phrases[EVENT_COUNT] = {
 	[EVENT_root_invalidated] = "root %0 becomes invalid",
 	[EVENT_root_zapped] = "root %0 is zapped",
 	[EVENT_root_loaded] = "vCPU %0 loads root %1",
-	[EVENT_walk_begun] = "walks gfns %x1..%x2 of root %0",
+	[EVENT_walk_begun] = "%k3 gfns %x1..%x2 of root %0",
 	[EVENT_walk_ended] = "walk of root %0 ends",
 	[EVENT_walk_yielded] = "gives way at gfn %x1",
 	[EVENT_yield_overdue] = "touched %0 entries since it last offered to give way",
@@ -316,7 +384,9 @@ static void event_line(struct page *page, const struct recorded_event *event)
 		op_line(page, event);
 		return;
 	case EVENT_op_ended:
-		if (event->fields[2] == OP_SKIPPED)
+		if (event->fields[2] == OP_RING_FULL)
+			add_line(page, event->head.task, 0, "} ended: the dirty ring is full");
+		else if (event->fields[2] == OP_SKIPPED)
 			add_line(page, event->head.task, 0, "} skipped: process or VM has gone");
 		else
 			add_line(page, event->head.task, 1, "}");
@@ -521,6 +591,8 @@ static void print_head(struct buf *buf, const struct repro *repro, const struct 
 	buf_printf(buf, "\n\n  %-9s %s\n", "bug", bug_rows[repro->bug].slug);
 	if (repro->why[0])
 		buf_printf(buf, "  %-9s %s\n", "why", repro->why);
+	if (program_clears_blindly(&repro->program))
+		buf_printf(buf, "  %-9s %s\n", "blind", BLIND_NOTE);
 	if (repro->schedule.strategy[0])
 		buf_printf(buf, "  %-9s %s, seed %llu (not converted to directives)\n", "schedule",
 			   repro->schedule.strategy, (unsigned long long)repro->schedule.seed);

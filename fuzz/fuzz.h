@@ -42,6 +42,10 @@ const struct sched_site *site_nth(u32 number);
 u32 sites_count(void);
 void site_arm(u32 number, bool armed);
 
+/* What is said once of a program that clears blindly. */
+#define BLIND_NOTE \
+	"user space clears dirty bits that it never got: pages may be lost by its own doing"
+
 /* --- one execution (run.c) --- */
 
 enum verdict_kind {
@@ -85,6 +89,12 @@ void run_execute(const struct run_spec *spec, struct run_result *result);
 bool run_executed_here(void);
 /* Called when an oracle objects, in the context of event_sink(). NULL: the schedule is abandoned. */
 void run_on_violation(void (*hook)(void));
+
+/*
+ * Called at every stop of the schedules to come, before the operation there and before any switch, unless
+ * they are recorded. NULL: not called. For figures; a search goes without.
+ */
+void run_on_stop(void (*hook)(const struct sched_stop *stop));
 
 /* The verdict in the words of reproducers; oracle "none" when there is nothing to object. */
 void result_expectation(struct expectation *expect, const struct run_result *result);
@@ -228,6 +238,7 @@ bool explain(struct buf *buf, const struct repro *repro);
 
 struct campaign {
 	const struct target *target;
+	const struct program *program; /* all schedules are of this one; NULL: programs are drawn */
 	struct mmu_variant variant;
 	enum bug_id bug;
 	const struct strategy *strategy; /* NULL: all that search, in turn */
@@ -300,6 +311,50 @@ struct matrix_row {
 void matrix_row_fill(struct matrix_row *row, enum bug_id bug, u64 budget, u32 seeds,
 		     const struct repro *repro);
 bool matrix_row_ok(const struct matrix_row *row);
+
+/* --- comparing designs (compare.c) --- */
+
+/* Figures of one schedule: FIGURE(name, what it counts). */
+enum compare_figure {
+#define FIGURE(name, what) FIGURE_##name,
+#include "fuzz/figures.def"
+#undef FIGURE
+	FIGURE_COUNT
+};
+struct figure_row {
+	const char *name, *what;
+};
+extern const struct figure_row figure_rows[FIGURE_COUNT];
+
+/* Runs @spec and counts. Schedules that end early count up to there. */
+void compare_measure(const struct run_spec *spec, u64 figures[FIGURE_COUNT]);
+
+#define COMPARE_SCHEDULES_MAX 100000
+struct compare {
+	const struct target *target;
+	struct mmu_variant variant; /* what the other knobs are */
+	const struct strategy *strategy; /* NULL: all that search, in turn */
+	u32 knob;
+	u64 seed;
+	u32 schedules; /* for each value, at most COMPARE_SCHEDULES_MAX */
+};
+/* One value of the knob. */
+struct compare_column {
+	u32 value; /* enum knob_value */
+	const char *conflict; /* why it does not go with the others; NULL: it was measured */
+	u32 conflict_with; /* enum knob_value */
+	u64 total[FIGURE_COUNT], median[FIGURE_COUNT]; /* of a schedule */
+};
+#define COMPARE_COLUMNS_MAX 8
+struct comparison {
+	u32 nr_columns;
+	struct compare_column columns[COMPARE_COLUMNS_MAX];
+};
+/*
+ * The same programs and seeds for each value. Return: true; false when the child in which they run
+ * died, with @death filled in.
+ */
+bool compare_run(const struct compare *compare, struct comparison *comparison, struct death *death);
 
 /* --- benchmarks (bench.c) --- */
 

@@ -1,6 +1,6 @@
 /*
- * The kill matrix: every bug is found by search, unaided, and convicted by the oracle that its row
- * names; its reproducer fails when it is armed and is silent when it is not.
+ * The kill matrix: every bug is found by search, unaided but for the few rows that are guided, and
+ * convicted by the oracle that its row names; its reproducer fails when it is armed and is silent when it is not.
  */
 #include "fuzz/fuzz.h"
 
@@ -43,6 +43,7 @@ void matrix_row_fill(struct matrix_row *row, enum bug_id bug, u64 budget, u32 se
 	const struct bug_row *what = &bug_rows[bug];
 	struct campaign campaign = {
 		.target = target_by_name(what->target),
+		.program = repro && bug_guided(bug) ? &repro->program : NULL,
 		.variant = variant_default,
 		.bug = bug,
 		.schedules = budget ? budget : what->schedules_max,

@@ -92,7 +92,7 @@ void record_stop(void *ctx, const struct sched_stop *stop)
 	struct step step = {
 		.site = stop->site,
 		.runnable = stop->runnable,
-		.ordinal = (u32)stop->ordinal,
+		.ordinal = (u32)sched_ordinal(),
 		.kind = (u8)stop->kind,
 		.task = (u8)stop->task,
 		.op = (u16)stop->op,

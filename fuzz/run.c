@@ -13,9 +13,9 @@ static struct {
 	const struct strategy *strategy;
 	u64 strategy_end; /* points of the schedule at which the strategy is asked again */
 	bool directed;
-	bool watched; /* directed or recorded: what the search does without */
 	u64 state_hash;
 	void (*on_violation)(void);
+	void (*on_stop)(const struct sched_stop *stop);
 } run;
 
 static u64 add_capped(u64 a, u64 b)
@@ -55,7 +55,7 @@ static u32 next_directed(const struct sched_stop *stop)
 	return to;
 }
 
-static u32 next_by_strategy(const struct sched_stop *stop)
+static u32 next_by_strategy(void *ctx, const struct sched_stop *stop)
 {
 	u64 grant = 0;
 	u32 to = run.strategy->next(stop, &grant);
@@ -65,9 +65,9 @@ static u32 next_by_strategy(const struct sched_stop *stop)
 	return to;
 }
 
-static __noinline u32 next_watched(const struct sched_stop *stop)
+static u32 next_watched(void *ctx, const struct sched_stop *stop)
 {
-	u32 to = run.directed ? next_directed(stop) : next_by_strategy(stop);
+	u32 to = run.directed ? next_directed(stop) : next_by_strategy(ctx, stop);
 
 	/* A directive may answer what the strategy would not be asked about. */
 	if (run.directed && stop->kind == SCHED_AT_BEGIN)
@@ -77,12 +77,12 @@ static __noinline u32 next_watched(const struct sched_stop *stop)
 	return to;
 }
 
-static u32 driver_next(void *ctx, const struct sched_stop *stop)
+static u64 value_by_strategy(void *ctx, const struct sched_stop *stop, u64 bound)
 {
-	return unlikely(run.watched) ? next_watched(stop) : next_by_strategy(stop);
+	return run.strategy->value(stop, bound);
 }
 
-static __noinline u64 value_watched(const struct sched_stop *stop, u64 bound)
+static u64 value_watched(void *ctx, const struct sched_stop *stop, u64 bound)
 {
 	u64 answer = run.strategy->value(stop, bound);
 
@@ -91,13 +91,6 @@ static __noinline u64 value_watched(const struct sched_stop *stop, u64 bound)
 	if (run.spec->recording)
 		record_answer(answer);
 	return answer;
-}
-
-static u64 driver_value(void *ctx, const struct sched_stop *stop, u64 bound)
-{
-	if (unlikely(run.watched))
-		return value_watched(stop, bound);
-	return run.strategy->value(stop, bound);
 }
 
 static void take_state_hash(void)
@@ -114,6 +107,16 @@ static void abandon(void)
 void run_on_violation(void (*hook)(void))
 {
 	run.on_violation = hook;
+}
+
+void run_on_stop(void (*hook)(const struct sched_stop *stop))
+{
+	run.on_stop = hook;
+}
+
+static void watch_stop(void *ctx, const struct sched_stop *stop)
+{
+	run.on_stop(stop);
 }
 
 void run_spec_of(struct run_spec *spec, const struct repro *repro)
@@ -141,14 +144,23 @@ static void set_up(const struct run_spec *spec, struct sched_driver *driver)
 	run.strategy_end = 0;
 	run.state_hash = 0;
 	run.directed = spec->has_first || spec->nr_directives;
-	run.watched = run.directed || spec->recording;
 	bug_state.armed = spec->bug;
 	oracle_reset(&config);
 	oracle_on_violation(run.on_violation ? run.on_violation : abandon);
 	/* Strategies only compute; directives and recordings compare and print texts. */
-	*driver = (struct sched_driver){ .next = driver_next,
-					 .value = driver_value,
-					 .self_contained = !run.watched };
+	*driver = (struct sched_driver){ .next = next_by_strategy,
+					 .value = value_by_strategy,
+					 .self_contained = true };
+	/* What the search does without. */
+	if (run.directed || spec->recording) {
+		driver->next = next_watched;
+		driver->value = value_watched;
+		driver->self_contained = false;
+	}
+	if (run.on_stop) {
+		driver->record = watch_stop;
+		driver->self_contained = false;
+	}
 	if (spec->recording) {
 		driver->record = record_stop;
 		record_begin(spec->recording);

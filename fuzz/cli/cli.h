@@ -23,6 +23,7 @@ int verb_minimise(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_matrix(int argc, char **argv);
+int verb_compare(int argc, char **argv);
 int verb_bench(int argc, char **argv);
 int verb_triage(int argc, char **argv);
 int verb_encode(int argc, char **argv);

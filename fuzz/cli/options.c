@@ -27,7 +27,7 @@ static const struct argp_option known[] = {
 	{ "seeds", OPT_SEEDS, "N", 0, "seeds to try (3)", 0 },
 	{ "reachability", OPT_REACHABILITY, NULL, 0, "what a run without bugs reaches", 0 },
 	{ "reproducers", OPT_REPRODUCERS, "FOLDER", 0, "where <slug>.repro files are", 0 },
-	{ "target", OPT_TARGET, "TARGET", 0, "the target that the inputs belong to", 0 },
+	{ "target", OPT_TARGET, "TARGET", 0, "the target of the inputs or programs", 0 },
 	{ "output", OPT_OUTPUT, "PATH", 0, "where to write", 0 },
 };
 

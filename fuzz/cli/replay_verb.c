@@ -160,6 +160,7 @@ struct replayed {
 	struct run_result result;
 	struct expectation expected, actual;
 	bool as_expected;
+	bool blind; /* clears bits of dirty logs that it never got */
 	bool disarmed; /* by --bug: the text's own schedule may not fit any more */
 };
 
@@ -169,6 +170,7 @@ static void replay_file(const struct options *options, struct repro *repro,
 	struct run_result *result = &replayed->result;
 
 	replayed->expected = repro->expect;
+	replayed->blind = program_clears_blindly(&repro->program);
 	replayed->disarmed = options->has_bug && options->bug == BUG_none && repro->bug;
 	if (replayed->disarmed)
 		replayed->expected = (struct expectation){ .oracle = "none" };
@@ -218,6 +220,8 @@ static void print_text(const char *path, const struct replayed *replayed, const 
 		printf("  %s\n", result->verdict.detail);
 	if (result->died[0])
 		printf("  %s\n", result->died);
+	if (replayed->blind)
+		printf("  %s\n", BLIND_NOTE);
 	printf("  hash 0x%016llx, %llu points, %llu switches\n", (unsigned long long)result->hash,
 	       (unsigned long long)result->points, (unsigned long long)result->switches);
 	buf_free(&buf);

@@ -96,6 +96,16 @@ static const struct finding *first_finding(const struct campaign_state *state)
 	return first;
 }
 
+/* Of the program that the schedule belongs to. */
+static bool clears_blindly(const struct campaign *campaign, u64 nr)
+{
+	static struct program program;
+	struct run_spec spec;
+
+	campaign_spec(campaign, nr, &program, &spec);
+	return program_clears_blindly(&program);
+}
+
 static u64 seed_of_schedule(const struct campaign *campaign, u64 nr)
 {
 	static struct program program;
@@ -105,13 +115,12 @@ static u64 seed_of_schedule(const struct campaign *campaign, u64 nr)
 	return spec.seed;
 }
 
-/* Ops that found the process or the VM gone. */
-static u64 nr_skipped(const struct campaign_state *state)
+static u64 sum_ops(const u64 counts[OP_COUNT])
 {
 	u64 nr = 0;
 
 	for (u32 i = 0; i < OP_COUNT; i++)
-		nr += state->ops.skipped[i];
+		nr += counts[i];
 	return nr;
 }
 
@@ -153,7 +162,8 @@ static void print_json(const struct campaign *campaign, const struct campaign_st
 		cJSON_AddNullToObject(object, "first");
 	}
 	json_u64(object, "seed", campaign->seed);
-	json_number(object, "ops_skipped", (double)nr_skipped(state));
+	json_number(object, "ops_skipped", (double)sum_ops(state->ops.skipped));
+	json_number(object, "ops_ring_full", (double)sum_ops(state->ops.ring_full));
 	json_end(object);
 }
 
@@ -166,9 +176,12 @@ static void print_text(const struct campaign *campaign, const struct campaign_st
 	       (unsigned long long)state->sites_seen);
 	if (state->unfinished)
 		printf("  %llu schedules were unfinished\n", (unsigned long long)state->unfinished);
-	if (nr_skipped(state))
+	if (sum_ops(state->ops.skipped))
 		printf("  %llu ops were skipped: process or VM had gone\n",
-		       (unsigned long long)nr_skipped(state));
+		       (unsigned long long)sum_ops(state->ops.skipped));
+	if (sum_ops(state->ops.ring_full))
+		printf("  %llu ops were ended by a full dirty ring\n",
+		       (unsigned long long)sum_ops(state->ops.ring_full));
 	for (u32 i = 0; i < state->nr_findings; i++) {
 		const struct finding *finding = &state->findings[i];
 		struct buf buf = { 0 };
@@ -182,6 +195,8 @@ static void print_text(const struct campaign *campaign, const struct campaign_st
 			       finding->result.verdict.detail);
 		else
 			printf("    %s\n", finding->result.died);
+		if (clears_blindly(campaign, finding->schedule))
+			printf("    %s\n", BLIND_NOTE);
 		buf_free(&buf);
 	}
 	if (!state->nr_findings)

@@ -13,6 +13,7 @@ const struct verb verbs[] = {
 	  "turn engine artifacts into minimised, explained reproducers", verb_triage },
 	{ "encode", "FILE -o FILE", "write a reproducer as an input for engines", verb_encode },
 	{ "matrix", "", "prove that search finds every bug of the catalogue", verb_matrix },
+	{ "compare", "KNOB", "count what each value of a design knob costs", verb_compare },
 	{ "bench", "[NAME]", "measure speed and memory", verb_bench },
 	{ "list", "targets|bugs|oracles|variants|strategies|ops|configs", "show what there is",
 	  verb_list },

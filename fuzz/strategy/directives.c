@@ -145,7 +145,7 @@ static bool matches(const struct directive *directive, const struct watch *watch
 		return stop->kind == SCHED_AT_END && runnable != last_op(state.spec, directive);
 	default:
 		if (!directive->site.text[0])
-			return stop->kind != SCHED_AT_END && directive->ordinal == stop->ordinal;
+			return stop->kind != SCHED_AT_END && directive->ordinal == sched_ordinal();
 		return stop->site && watch->site == site_number(stop->site) &&
 		       occurs_here(directive, watch);
 	}
@@ -207,7 +207,7 @@ static void note_place(const struct sched_stop *stop)
 	if (stop->task == TASK_NONE)
 		return;
 	state.tasks[stop->task].op = stop->op;
-	state.tasks[stop->task].ordinal = stop->ordinal;
+	state.tasks[stop->task].ordinal = sched_ordinal();
 	state.tasks[stop->task].between = stop->kind == SCHED_AT_END;
 }
 

@@ -15,9 +15,25 @@ const struct bug_row bug_rows[BUG_COUNT] = {
 			  .schedules_max = max_,                                     \
 			  .fix = fix_,                                               \
 			  .why = why_ },
+#define GUIDED(slug)
 #include "base/bugs.def"
 #undef BUG
+#undef GUIDED
 };
+
+bool bug_guided(enum bug_id id)
+{
+	switch (id) {
+#define BUG(...)
+#define GUIDED(slug) case BUG_##slug:
+#include "base/bugs.def"
+#undef BUG
+#undef GUIDED
+		return true;
+	default:
+		return false;
+	}
+}
 
 struct bug_state bug_state;
 

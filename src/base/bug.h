@@ -13,8 +13,10 @@
 enum bug_id {
 	BUG_none,
 #define BUG(slug, ...) BUG_##slug,
+#define GUIDED(slug)
 #include "base/bugs.def"
 #undef BUG
+#undef GUIDED
 	BUG_COUNT
 };
 
@@ -31,6 +33,8 @@ struct bug_row {
 };
 
 extern const struct bug_row bug_rows[BUG_COUNT];
+/* Whether the search for it is given the program. */
+bool bug_guided(enum bug_id id);
 
 /*
  * armed is set between schedules only. reached counts the visits of the armed bug's probes, triggered

@@ -22,16 +22,14 @@ const char *const lock_class_names[LOCK_CLASS_COUNT] = {
 #undef LOCK_CLASS
 };
 
-void event_emit(struct event *event, enum event_id id)
-{
-	event->id = id;
-	event->task = (u16)event_context.task;
-	event->op = (u16)event_context.op;
-	event->time = ++event_context.clock;
-	event->switches = event_context.switches;
-	event->site = event_context.site;
-	event_sink(event);
-}
+#define EVENT(name, fields)                                               \
+	__attribute__((weak)) void event_tell_##name(struct event *event) \
+	{                                                                 \
+		event_fill_head(event, EVENT_##name);                     \
+		event_sink(event);                                        \
+	}
+#include "base/events.def"
+#undef EVENT
 
 void event_print(struct buf *buf, const struct event *event)
 {

@@ -1,8 +1,8 @@
 /*
  * Events: what the machine, the host, the MMU and the environment tell the oracles.
  *
- * event(name, .field = ...) builds the payload on the stack and calls event_sink(), which the link
- * provides (src/oracle; a unit test of a lower layer brings its own). Nothing is buffered here. An
+ * event(name, .field = ...) builds the payload on the stack and calls event_tell_name(), which ends in
+ * what the link provides (src/oracle; a unit test of a lower layer brings its own event_sink()). Nothing is buffered here. An
  * event that nobody is interested in costs one load and a branch.
  */
 #ifndef BASE_EVENT_H
@@ -19,7 +19,10 @@ enum event_id {
 #undef EVENT
 	EVENT_COUNT
 };
-_Static_assert(EVENT_COUNT <= 64, "an interest mask holds one bit for each event");
+/* A set of events. */
+typedef unsigned __int128 event_mask;
+#define EVENT_BIT(id) ((event_mask)1 << (id))
+_Static_assert(EVENT_COUNT <= 128, "a set of events holds one bit for each");
 
 enum lock_class {
 #define LOCK_CLASS(id, name) LOCK_##id,
@@ -41,7 +44,11 @@ extern struct event_context {
 	u32 op; /* 0-based index of its op */
 	u64 switches; /* context switches since the schedule began */
 	u64 clock; /* events since the schedule began */
-	u64 interest; /* BIT(enum event_id) of the events that somebody reads */
+	/* Of events that somebody reads. */
+	union {
+		event_mask interest;
+		u64 interests[2];
+	};
 	u64 lock_interest; /* BIT(enum lock_class): of lock events, those that somebody reads */
 	/* While lock_nested is told: where the outer lock was taken. */
 	const struct sched_site *outer_site;
@@ -54,6 +61,7 @@ extern struct event_context {
 	 */
 	u32 touched[TASKS_MAX];
 	u32 touched_max[TASKS_MAX];
+	u32 taken[TASKS_MAX]; /* likewise, of dirty rings; counted by whoever judges that */
 } event_context;
 #define TASK_NONE 255u
 
@@ -88,17 +96,36 @@ struct event {
 /* Defined by whoever consumes events. Context: any; must not lock, yield or allocate. */
 void event_sink(const struct event *event);
 
-/* Fills the common head and hands the payload on. Called by event() only. */
-void event_emit(struct event *event, enum event_id id);
+/*
+ * event_tell_name(): fills the common head and hands the payload on. Called by event() only. One for each
+ * event, so that who judges knows at compile time what he is told of; those of event.c are weak, and
+ * call event_sink().
+ */
+#define EVENT(name, fields) void event_tell_##name(struct event *event);
+#include "base/events.def"
+#undef EVENT
 
-#define event(name, ...)                                                                        \
-	do {                                                                                    \
-		if (unlikely(FRAMEWORK_READ(event_context.interest) & BIT_ULL(EVENT_##name))) { \
-			struct event_##name event_;                                             \
-                                                                                                \
-			event_.fields = (struct event_##name##_fields){ __VA_ARGS__ };          \
-			event_emit(&event_.head, EVENT_##name);                                 \
-		}                                                                               \
+static inline void event_fill_head(struct event *event, enum event_id id)
+{
+	event->id = id;
+	event->task = (u16)event_context.task;
+	event->op = (u16)event_context.op;
+	event->time = ++event_context.clock;
+	event->switches = event_context.switches;
+	event->site = event_context.site;
+}
+
+/* Whether somebody reads events of that row. */
+#define EVENT_WANTED(id) (FRAMEWORK_READ(event_context.interests[(id) / 64]) & BIT_ULL((id) % 64))
+
+#define event(name, ...)                                                               \
+	do {                                                                           \
+		if (unlikely(EVENT_WANTED(EVENT_##name))) {                            \
+			struct event_##name event_;                                    \
+                                                                                       \
+			event_.fields = (struct event_##name##_fields){ __VA_ARGS__ }; \
+			event_tell_##name(&event_.head);                               \
+		}                                                                      \
 	} while (0)
 
 /* For code that reads events without knowing their rows (printer, hash). */

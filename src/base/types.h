@@ -37,6 +37,8 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_COUNT };
 #define PT_ENTRIES   (1u << PT_INDEX_BITS)
 #define PT_LEVEL_MAX 5
 #define PT_LEVEL_4K  1
+#define PT_LEVEL_2M  2 /* of the host's huge pages; what they measure depends on the geometry */
+#define PT_LEVEL_1G  3
 /* Pages that one entry at @level covers. */
 #define PT_PAGES(level)	      (1ull << (PT_INDEX_BITS * ((level) - 1)))
 #define PT_INDEX(page, level) (((page) >> (PT_INDEX_BITS * ((level) - 1))) & (PT_ENTRIES - 1))

@@ -13,6 +13,8 @@ struct gup {
 	bool may_write; /* the VMA is writable; known in the slow path */
 	pfn_t pfn;
 	bool writable;
+	u64 met; /* the PTE that did not do; 0: there was none to wait for */
+	u64 moves; /* migrations that were over when it was met */
 };
 
 static bool pte_allows(u64 pte, bool write)
@@ -29,16 +31,35 @@ static void gup_take(struct gup *gup, u64 pte)
 		frame_get(gup->pfn);
 }
 
-/* Return: false when the PTE does not do as it stands. Mirrors get_user_pages_fast_only. */
-static bool gup_fast(struct gup *gup)
+/*
+ * The page of a huge leaf, whose other pages are left alone. Return: false when the leaf does not do, or
+ * something else stands there by now. Mirrors gup_fast_pmd_leaf.
+ */
+static bool gup_leaf(struct gup *gup, struct host_table *entry)
 {
-	/* Races with the creation of the table; the slow path waits for that. */
-	struct host_table *table = host_table_lockless(gup->hva);
+	bool allowed;
+
+	spin_lock(&host.mm->upper_ptl);
+	/* What was read before the lock may be split or gone, and its pages freed. */
+	allowed = host_entry_now(gup->hva) == entry && pte_allows(host_leaf(entry), gup->write);
+	if (allowed) {
+		gup->pfn = host_leaf_pfn(entry, gup->hva);
+		gup->writable = host_pte_writable(host_leaf(entry));
+		frame_get(gup->pfn);
+	}
+	spin_unlock(&host.mm->upper_ptl);
+	return allowed;
+}
+
+/*
+ * Return: false when the PTE does not do as it stands. The table may have been taken away, but is not freed:
+ * its PTEs are empty then. Mirrors gup_fast_pte_range.
+ */
+static bool gup_fast(struct gup *gup, struct host_table *table)
+{
 	bool allowed;
 	u64 *ptep, pte = 0;
 
-	if (!table)
-		return false;
 	ptep = host_ptep(table, gup->hva);
 	if (bug(gup_without_recheck))
 		pte = READ_ONCE(*ptep);
@@ -53,6 +74,24 @@ static bool gup_fast(struct gup *gup)
 	if (bug_if(gup_reference_after_unlock, allowed))
 		frame_get(gup->pfn);
 	return allowed;
+}
+
+/* Mirrors get_user_pages_fast_only. */
+static bool gup_lockless(struct gup *gup)
+{
+	struct host_table *entry;
+	bool done = false;
+	int idx;
+
+	idx = host_walk_begin();
+	/* Races with the creation of the table; the slow path waits for that. */
+	entry = host_entry_lockless(gup->hva);
+	if (unlikely(host_is_leaf(entry)))
+		done = gup_leaf(gup, entry);
+	else if (entry)
+		done = gup_fast(gup, entry);
+	host_walk_end(idx);
+	return done;
 }
 
 /* An anonymous page for an empty PTE: an upgrade. Context: PTL. Mirrors do_anonymous_page. */
@@ -141,14 +180,13 @@ static u64 gup_upgrade(struct gup *gup, u64 *ptep)
 	return host_sharers(host_pte_pfn(pte)) ? pte : gup_reuse(gup, ptep, pte);
 }
 
-/* Context: mmap_lock for reading. Return: the PTE that was met. Mirrors handle_mm_fault. */
-static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table, u64 *met)
+/* Context: mmap_lock for reading. Mirrors handle_pte_fault. */
+static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table)
 {
 	u64 pte;
 
 	spin_lock(&table->ptl);
 	pte = gup_upgrade(gup, host_ptep(table, gup->hva));
-	*met = pte;
 	if (pte_allows(pte, gup->write)) {
 		gup_take(gup, pte);
 		spin_unlock(&table->ptl);
@@ -157,6 +195,9 @@ static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table, u64
 		return GUP_STEP_OK;
 	}
 	if (host_pte_migration(pte)) {
+		gup->met = pte;
+		/* Before the unlock: this migration is not over, and will be counted. */
+		gup->moves = host.collapses ? READ_ONCE(host.mm->moves) : 0;
 		spin_unlock(&table->ptl);
 		return GUP_STEP_AGAIN;
 	}
@@ -167,24 +208,60 @@ static enum gup_step gup_fault_in(struct gup *gup, struct host_table *table, u64
 	return GUP_STEP_AGAIN;
 }
 
+/*
+ * A huge leaf belongs to one VMA and is shared with nobody: what GUP may do to one page, it may do to all of
+ * them, without a notification. Context: mmap_lock for reading. Mirrors do_huge_pmd_wp_page.
+ */
+static enum gup_step gup_fault_leaf(struct gup *gup, struct host_table *entry)
+{
+	u64 leaf = host_leaf(entry);
+
+	if (gup_leaf(gup, entry))
+		return GUP_STEP_OK;
+	if (!pte_allows(leaf, gup->write))
+		host_leaf_change(gup->hva, entry,
+				 leaf | HOST_PTE_WRITE | HOST_PTE_YOUNG | HOST_PTE_DIRTY);
+	/* Made writable, or split or discarded by others: look again. */
+	return GUP_STEP_AGAIN;
+}
+
+/* Context: mmap_lock for reading, the VMA allows it. Mirrors handle_mm_fault. */
+static enum gup_step gup_fault(struct gup *gup)
+{
+	struct host_table *entry = host_entry_stable(gup->hva);
+
+	/* Nothing: a huge leaf was there, and was discarded. */
+	if (!entry)
+		entry = host_table_make(gup->hva);
+	return host_is_leaf(entry) ? gup_fault_leaf(gup, entry) : gup_fault_in(gup, entry);
+}
+
+/* The page moves: waits, without any lock, until that is over or the entry is another one. */
+static void gup_await(struct gup *gup)
+{
+	struct host_table *table = host.tables[gup->hva / PT_ENTRIES];
+
+	if (host.collapses)
+		await_change(&host.mm->moves, &gup->moves, sizeof(gup->moves));
+	else
+		await_change(host_ptep(table, gup->hva), &gup->met, sizeof(gup->met));
+}
+
 /* Mirrors get_user_pages_unlocked. */
 static enum gup_step gup_slow(struct gup *gup)
 {
 	const struct host_vma *vma;
-	struct host_table *table;
 	enum gup_step end = GUP_STEP_FAULT;
-	u64 met = 0;
 
+	gup->met = 0;
 	down_read(&host.mm->mmap_lock);
-	table = host.tables[gup->hva / PT_ENTRIES];
 	vma = host_vma_find(gup->hva);
 	gup->may_write = vma && vma->writable;
 	if (vma && (gup->may_write || !gup->write))
-		end = gup_fault_in(gup, table, &met);
+		end = gup_fault(gup);
 	up_read(&host.mm->mmap_lock);
-	/* The page moves: wait without any lock until its entry is another one. */
-	if (end == GUP_STEP_AGAIN && host_pte_migration(met))
-		await_change(host_ptep(table, gup->hva), &met, sizeof(met));
+	if (end == GUP_STEP_AGAIN && gup->met)
+		gup_await(gup);
 	return end;
 }
 
@@ -195,8 +272,11 @@ enum gup_result host_get_user_page(hva_t hva, bool write, pfn_t *pfn, bool *writ
 
 	if (hva >= HVA_MAX)
 		return GUP_FAULT;
-	if (!gup_fast(&gup)) {
-		/* Each turn more means that a migration has ended or the page was copied. */
+	if (!gup_lockless(&gup)) {
+		/*
+		 * Each turn more means that a migration has ended, the page was copied, or a huge leaf
+		 * was changed.
+		 */
 		do {
 			end = gup_slow(&gup);
 		} while (end == GUP_STEP_AGAIN);
@@ -211,4 +291,69 @@ enum gup_result host_get_user_page(hva_t hva, bool write, pfn_t *pfn, bool *writ
 void host_put_page(pfn_t pfn)
 {
 	frame_put(pfn);
+}
+
+/* --- writes by the kernel --- */
+
+static bool write_leaf(hva_t hva, struct host_table *entry, pfn_t *pfn)
+{
+	u64 leaf = host_leaf(entry);
+
+	*pfn = host_leaf_pfn(entry, hva);
+	if (!host_pte_writable(leaf))
+		return false;
+	return (leaf & HOST_PTE_DIRTY) || host_leaf_change(hva, entry, leaf | HOST_PTE_DIRTY);
+}
+
+static bool write_pte(hva_t hva, struct host_table *table, pfn_t *pfn)
+{
+	u64 *ptep = host_ptep(table, hva), pte;
+	bool allowed;
+
+	spin_lock(&table->ptl);
+	/* Races with whoever takes the page, or the right to write, away: that comes before or after. */
+	pte = READ_ONCE(*ptep);
+	allowed = host_pte_writable(pte);
+	if (allowed && !(pte & HOST_PTE_DIRTY))
+		host_pte_write(hva, ptep, pte, pte | HOST_PTE_DIRTY);
+	*pfn = host_pte_pfn(pte);
+	spin_unlock(&table->ptl);
+	return allowed;
+}
+
+/*
+ * The CPU writes through the process's tables as they stand: one step, which the locks make of it, as the
+ * CPU does it by an exchange. Return: false when it would take a page fault.
+ */
+static bool write_through(hva_t hva, pfn_t *pfn)
+{
+	struct host_table *entry;
+	bool done = false;
+	int idx;
+
+	idx = host_walk_begin();
+	entry = host_entry_lockless(hva);
+	if (unlikely(host_is_leaf(entry)))
+		done = write_leaf(hva, entry, pfn);
+	else if (entry)
+		done = write_pte(hva, entry, pfn);
+	host_walk_end(idx);
+	return done;
+}
+
+/* Mirrors copy_to_user: a page fault is resolved, and the write tried again. */
+enum gup_result host_write_user(hva_t hva, pfn_t *pfn)
+{
+	bool writable;
+	pfn_t page;
+
+	if (hva >= HVA_MAX)
+		return GUP_FAULT;
+	/* Each turn more means that others have taken the page away again. */
+	while (!write_through(hva, pfn)) {
+		if (host_get_user_page(hva, true, &page, &writable) != GUP_OK)
+			return GUP_FAULT;
+		host_put_page(page);
+	}
+	return GUP_OK;
 }

@@ -20,6 +20,11 @@ struct host_map {
 	hva_t start, end; /* start < end <= HVA_MAX */
 	bool read_only; /* PTEs read-only, pages shared with somebody outside (a write copies) */
 	bool populated; /* PTEs present from the start */
+	/*
+	 * PT_LEVEL_4K, or the level of huge pages: each whole, aligned piece of the range is mapped by one huge
+	 * leaf, if it is populated and not read-only; the rest, and what finds no room, by 4K pages.
+	 */
+	u32 level;
 };
 
 /* An empty address space without subscribers. Context: after kern_reset() and machine_reset(). */
@@ -29,6 +34,36 @@ void host_reset(void);
  * two maps must not overlap. Emits host_pte_changed for each page.
  */
 void host_add_map(const struct host_map *map);
+
+/*
+ * --- huge pages (huge.c) ---
+ *
+ * A huge leaf stands in the table above (level 2 or 3) and owns one reference on each of its 4K pages. It
+ * changes as a whole or not at all: whoever wants to change a part splits it first, which is a pair of
+ * start and end of its own over the whole leaf, inside whatever pair is open, with the change of the leaf to
+ * a table of PTEs (or of smaller huge leafs) under the PTL of the upper table. GUP and upgrades never split.
+ */
+
+/*
+ * Context: no task. host_collapse() may be called from now on, and munmap gives tables back: both go while
+ * others may walk them. Without this nobody need take care of that, and lockless walks have no points for it.
+ */
+void host_allow_collapse(void);
+/*
+ * khugepaged: maps the piece of PT_PAGES(PT_LEVEL_2M) pages around @hva by a huge leaf, with new pages. Gives
+ * up unless every PTE of it is present, writable, not shared, and nobody else holds a reference. mmap_lock for
+ * writing; start; PTEs cleared; the leaf takes the table's place; end; old pages are freed, and the table
+ * when nobody can be walking it (see host_mapping_level()). Context: a task, no locks; may sleep; behind
+ * host_allow_collapse().
+ */
+void host_collapse(hva_t hva);
+/*
+ * Return: the level of the leaf that maps @hva now, PT_LEVEL_4K when nothing huge does. Reads the host's
+ * tables without a lock, with interrupts off: tables are not freed meanwhile. True for as long as the caller
+ * keeps invalidations of @hva out, because what splits a leaf announces itself.
+ * Context: mmu_lock. Mirrors host_pfn_mapping_level.
+ */
+u32 host_mapping_level(hva_t hva);
 
 /* --- subscriptions (notifier.c) --- */
 
@@ -111,6 +146,12 @@ enum gup_result {
  * get_user_pages_unlocked as KVM calls them.
  */
 enum gup_result host_get_user_page(hva_t hva, bool write, pfn_t *pfn, bool *writable);
+/*
+ * The kernel writes through the host's mapping of @hva (copy_to_user): faults the page in writable and marks it
+ * dirty in the host. Return: GUP_OK with the pfn it wrote to (no reference), else GUP_FAULT. Context: as
+ * host_get_user_page().
+ */
+enum gup_result host_write_user(hva_t hva, pfn_t *pfn);
 /* Drops a reference that host_get_user_page() took. Any context. */
 void host_put_page(pfn_t pfn);
 

@@ -1,7 +1,4 @@
-/*
- * The primary MMU on its own, with a subscriber that counts. Asserts stand outside the tasks; tasks
- * leave what they saw in statics.
- */
+/* The primary MMU on its own, pages of 4K, with a subscriber that counts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,126 +7,19 @@
 
 #include <errno.h>
 
-#include "base/hash.h"
-#include "host/host_internal.h"
+#include "host/test_world.h"
 #include "oracle/oracle.h"
 
-#define SCHEDULES 400
 /* Not aligned to a table, and longer than one in the small geometry. */
 #define BASE  0x105
 #define PAGES 12
 
-/* The driver is asked once more after a task has ended, when nothing orders it before the test. */
-static u64 seed;
-
-/* Stateless, so that it may run in any task: the choice is a hash of how far the schedule is. */
-static u32 next_hashed(void *ctx, const struct sched_stop *stop)
-{
-	u64 hash = hash_u64(HASH_SEED, __atomic_load_n(&seed, __ATOMIC_RELAXED));
-	u64 left = stop->runnable;
-
-	hash = hash_u64(hash, sched_points());
-	sched_grant(1 + (hash >> 8) % 8);
-	for (u64 skip = hash % (u64)__builtin_popcountll(left); skip; skip--)
-		left &= left - 1;
-	return (u32)__builtin_ctzll(left);
-}
-
-static bool trylocks_fail;
-
-static u64 value_answer(void *ctx, const struct sched_stop *stop, u64 bound)
-{
-	return stop->answer == ANSWER_TRYLOCK && __atomic_load_n(&trylocks_fail, __ATOMIC_RELAXED);
-}
-
-/* --- the subscriber --- */
-
-static u64 starts, ends;
-static struct hva_range last_start;
-static u64 pte_at_start; /* of the range's first page */
-
-static int count_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
-{
-	fetch_add(&starts, 1);
-	WRITE_ONCE(last_start.start, range->start);
-	WRITE_ONCE(last_start.end, range->end);
-	WRITE_ONCE(pte_at_start, inspect_host_pte(range->start));
-	return 0;
-}
-
-static void count_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
-{
-	fetch_add(&ends, 1);
-}
-
-static const struct mmu_notifier_ops counting_ops = {
-	.invalidate_range_start = count_start,
-	.invalidate_range_end = count_end,
-};
-static struct mmu_notifier counting = { .ops = &counting_ops };
-
 static void set_up(bool read_only)
 {
-	kern_reset();
-	machine_reset();
-	host_reset();
-	host_add_map(&(struct host_map){ BASE, BASE + PAGES, read_only, true });
-	mmu_notifier_register(&counting);
-	starts = ends = 0;
-}
-
-static void run(u32 nr_tasks, void (*body)(u32 task), u64 schedule)
-{
-	static const struct sched_driver driver = { .next = next_hashed, .value = value_answer };
-
-	__atomic_store_n(&seed, schedule, __ATOMIC_RELAXED);
-	kern_set_driver(&driver);
-	assert_int_equal(kern_run_tasks(nr_tasks, body, 100000), KERN_DONE);
-}
-
-static pfn_t mapped(hva_t hva)
-{
-	return host_pte_pfn(inspect_host_pte(hva));
-}
-
-/* Every page has as many users as the host has references, and none was lost or left half moved. */
-static void assert_accounts_balance(void)
-{
-	static u64 counts[KERN_PAGES_MAX];
-
-	inspect_host_count_references(counts, KERN_PAGES_MAX);
-	for (pfn_t pfn = 1; pfn <= inspect_nr_frames(); pfn++)
-		if (inspect_frame_is(pfn, FRAME_HOST_PAGE) || counts[pfn])
-			assert_int_equal(inspect_frame_count(pfn), counts[pfn]);
-	for (hva_t hva = BASE; hva < BASE + PAGES; hva++)
-		assert_false(inspect_host_pte(hva) & HOST_PTE_MIGRATION);
-	assert_int_equal(starts, ends);
-}
-
-/* Host pages that are allocated. */
-static u32 pages_live(void)
-{
-	u32 live = 0;
-
-	for (pfn_t pfn = 1; pfn <= inspect_nr_frames(); pfn++)
-		live += inspect_frame_is(pfn, FRAME_HOST_PAGE);
-	return live;
-}
-
-static struct seen {
-	enum gup_result result;
-	pfn_t pfn;
-	bool writable;
-	u64 count; /* users while the reference was held */
-} seen[4];
-
-static void gup(struct seen *s, hva_t hva, bool write)
-{
-	s->result = host_get_user_page(hva, write, &s->pfn, &s->writable);
-	if (s->result != GUP_OK)
-		return;
-	s->count = frame_count(s->pfn);
-	host_put_page(s->pfn);
+	set_up_host();
+	host_add_map(&(struct host_map){
+		.start = BASE, .end = BASE + PAGES, .read_only = read_only, .populated = true });
+	set_up_counting();
 }
 
 /* --- one task --- */
@@ -865,7 +755,7 @@ static void note_event(const struct event *event)
 }
 
 /* Only @events: no oracle need know of a host without a guest. */
-static void listen(u64 events)
+static void listen(event_mask events)
 {
 	if (events) {
 		for (u32 i = 0; i < EVENT_COUNT; i++)
@@ -876,10 +766,10 @@ static void listen(u64 events)
 	event_context.interest = events;
 }
 
-#define SUBSCRIBER_EVENTS                                                      \
-	(BIT_ULL(EVENT_subscriber_joined) | BIT_ULL(EVENT_subscriber_called) | \
-	 BIT_ULL(EVENT_subscriber_left) | BIT_ULL(EVENT_notifier_start) |      \
-	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_notifier_end_returned))
+#define SUBSCRIBER_EVENTS                                                          \
+	(EVENT_BIT(EVENT_subscriber_joined) | EVENT_BIT(EVENT_subscriber_called) | \
+	 EVENT_BIT(EVENT_subscriber_left) | EVENT_BIT(EVENT_notifier_start) |      \
+	 EVENT_BIT(EVENT_notifier_start_returned) | EVENT_BIT(EVENT_notifier_end_returned))
 
 static void assert_call(u32 nth, u64 subscriber, enum notifier_call what, u64 error)
 {
@@ -911,7 +801,7 @@ static void refusal_is_told(void **state)
 static void each_subscriber_is_told_to_leave_once(void **state)
 {
 	for (u64 i = 0; i < SCHEDULES; i++) {
-		listen(BIT_ULL(EVENT_subscriber_left));
+		listen(EVENT_BIT(EVENT_subscriber_left));
 		set_up_mortal();
 		run(4, unregister_task, i);
 		listen(0);
@@ -973,7 +863,7 @@ static void driver_task(u32 task)
 
 static u64 slept(enum bug_id id, enum event_id event, void (*body)(u32 task), bool read_only)
 {
-	listen(BIT_ULL(event));
+	listen(EVENT_BIT(event));
 	set_up(read_only);
 	host_add_subscribers(BIT_ULL(SUBSCRIBER_DRIVER));
 	bug_state.armed = id;
@@ -1011,7 +901,7 @@ static void end_too_many_task(u32 task)
 
 static void counter_expects_as_many_ends_as_starts(void **state)
 {
-	listen(BIT_ULL(EVENT_warned));
+	listen(EVENT_BIT(EVENT_warned));
 	set_up(false);
 	host_add_subscribers(BIT_ULL(SUBSCRIBER_COUNTER));
 	run(1, end_too_many_task, 0);
@@ -1034,7 +924,7 @@ static void reference_by_an_outdated_pte_frees_twice(void **state)
 	if (BUGS_ABSENT)
 		skip();
 	for (u64 i = 0; i < 2 * SCHEDULES; i++) {
-		listen(BIT_ULL(EVENT_warned));
+		listen(EVENT_BIT(EVENT_warned));
 		set_up(false);
 		bug_state.armed = i & 1 ? BUG_gup_without_recheck : BUG_none;
 		run(2, gup_vs_munmap_task, i / 2);

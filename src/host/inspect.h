@@ -16,6 +16,9 @@
 #define HOST_PTE_DIRTY	   BIT_ULL(6)
 #define HOST_PTE_MIGRATION BIT_ULL(58)
 #define HOST_PTE_SWAP	   BIT_ULL(59) /* not present; the page is still there */
+#define HOST_PTE_HUGE	   BIT_ULL(7) /* a leaf above 4K: pfn is that of its first page */
+#define HOST_PTE_TABLE \
+	BIT_ULL(60) /* above 4K: the entry leads to a table; the other bits say nothing */
 #define HOST_PTE_PFN_SHIFT 12
 
 static inline bool host_pte_present(u64 pte)
@@ -36,8 +39,13 @@ static inline pfn_t host_pte_pfn(u64 pte)
 /* Which callback was called: payload of subscriber_called. */
 enum notifier_call { NOTIFIER_START, NOTIFIER_END, NOTIFIER_CHANGE_PTE, NOTIFIER_RELEASE };
 
-/* The PTE of @hva as memory holds it; 0 when there is no table or @hva is out of range. */
+/*
+ * What maps @hva, in the form of a PTE: that of memory, or for a page of a huge leaf what it amounts to (its own
+ * pfn, HOST_PTE_HUGE set); 0 when there is none or @hva is out of range.
+ */
 u64 inspect_host_pte(hva_t hva);
+/* The level of the leaf that maps @hva; PT_LEVEL_4K unless a huge one does. */
+u32 inspect_host_level(hva_t hva);
 /*
  * counts[pfn], for all pfns below @nr: the references that the host itself accounts for (PTEs, migration
  * and swap entries, and sharers). Walks all tables; true only while no operation of the host is under way.

@@ -1,7 +1,8 @@
 /*
  * What works on a page wherever it is mapped, without mmap_lock: migration and reclaim. Both take the
  * mapping away inside a pair of notifications, leave an entry that names the page, and only then look
- * whether somebody else still holds it; nobody new can, as long as the entry stands.
+ * whether somebody else still holds it; nobody new can, as long as the entry stands. Both work on single
+ * pages: what is huge is split first. The rmap lock keeps tables from being taken away.
  */
 #include "host/host_internal.h"
 
@@ -80,6 +81,9 @@ static void migrate_settle(struct host_table *table, hva_t hva, pfn_t old)
 		}
 		host_pte_write(hva, ptep, pte, host_mapped_again(pte, to));
 	}
+	/* Wakes who waits for it, and cannot by the entry, whose table may go. */
+	if (host.collapses)
+		fetch_add(&host.mm->moves, 1);
 	spin_unlock(&table->ptl);
 	for (; moved_refs; moved_refs--)
 		frame_put(old);
@@ -92,7 +96,9 @@ void host_migrate(hva_t hva)
 
 	ASSERT(hva < HVA_MAX);
 	down_read(&host.mm->rmap_lock);
-	table = host_table_lockless(hva);
+	table = host_entry_lockless(hva);
+	if (host_is_leaf(table))
+		table = host_split_down(hva);
 	if (table)
 		old = isolate(table, hva, true);
 	if (old) {
@@ -160,7 +166,9 @@ void host_reclaim(hva_t hva)
 	/* Whoever allocates may end up here: what is taken below must not be held by them. */
 	lock_section_enter(LOCK_fs_reclaim);
 	down_read(&host.mm->rmap_lock);
-	table = host_table_lockless(hva);
+	table = host_entry_lockless(hva);
+	if (host_is_leaf(table))
+		table = host_split_down(hva);
 	if (table)
 		page = isolate(table, hva, false);
 	if (page) {

@@ -14,6 +14,16 @@ const struct host_vma *host_vma_find(hva_t hva)
 	return NULL;
 }
 
+bool host_vma_in(hva_t start, hva_t end)
+{
+	const struct host_vma *vmas = host.vmas[host.vmas_now];
+
+	for (u32 i = 0; i < host.nr_vmas && vmas[i].start < end; i++)
+		if (vmas[i].end > start)
+			return true;
+	return false;
+}
+
 struct vma_list {
 	struct host_vma *vmas;
 	u32 nr;

@@ -15,19 +15,28 @@ void *kern_alloc(size_t size);
 /* Frees what kern_alloc() returned; @ptr may be NULL. No point. */
 void kern_free(void *ptr);
 /*
- * Pages, numbered from 1 in order of first use; the number is the pfn. A page holds PT_ENTRIES
+ * Pages, numbered from 1 in order of first use (runs aside); the number is the pfn. A page holds PT_ENTRIES
  * 64-bit words. The last page freed is the first to be handed out again, so that a stale mapping
  * soon shows somebody else's page.
  */
 #define KERN_PAGES_MAX 2048u
 /* Return: a page, its words zeroed if @zeroed (else they are unspecified). Never NULL. No point. */
 u64 *kern_page_alloc(bool zeroed);
+/*
+ * Return: the first of @nr_pages (a power of two) pages never used before, with consecutive numbers, the first a
+ * multiple of @nr_pages; NULL when there is no such run. Words unspecified; each is freed on its own, and
+ * is a single page from then on. Numbers that alignment passes over count as free pages. No point.
+ */
+u64 *kern_page_alloc_run(u32 nr_pages);
 void kern_page_free(u64 *page);
 /* @addr: any byte of a page, allocated or not. Return: its number; 0 when @addr is in no page. */
 pfn_t kern_page_nr(const volatile void *addr);
 /* @pfn: 1 .. KERN_PAGES_MAX - 1. Return: its first word, whether or not it is allocated. */
 u64 *kern_page_address(pfn_t pfn);
-/* Return: pages that were handed out at least once in this schedule: numbers 1 .. this. */
+/*
+ * Return: the highest number used in this schedule: pages that were handed out at least once are among
+ * 1 .. this. All of them were, unless there was a run.
+ */
 u32 kern_pages_used(void);
 
 /* Context: no task. Frees everything and forgets locks and readers of the last schedule. */

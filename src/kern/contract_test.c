@@ -62,7 +62,7 @@ static enum kern_outcome run(u32 nr_tasks, void (*body)(u32 task))
 	mutex_init_class(&shared->mutex, LOCK_test);
 	init_rwsem_class(&shared->sem, LOCK_test);
 	srcu_init_class(&shared->srcu, LOCK_test);
-	event_context.interest = ~0ull;
+	event_context.interest = ~(event_mask)0;
 	for (u32 i = 0; i < EVENT_COUNT; i++)
 		seen_events[i] = 0;
 	kern_set_driver(&driver);
@@ -385,6 +385,56 @@ static void memory_is_named_and_reused_in_a_fixed_order(void **state)
 	assert_int_equal(kern_pages_used(), 0);
 }
 
+/* An access behind the last word of one page is an access to the next. */
+static void runs_of_pages_are_aligned_and_new(void **state)
+{
+	u64 *run, *freed;
+
+	kern_reset();
+	freed = kern_page_alloc(false);
+	kern_page_free(freed);
+	run = kern_page_alloc_run(4);
+	assert_int_equal(kern_page_nr(run), 4); /* 1 was used, 2 and 3 are passed over */
+	assert_int_equal(kern_pages_used(), 7);
+	for (u32 i = 0; i < 4; i++) {
+		assert_ptr_equal(run + i * PT_ENTRIES, kern_page_address(4 + i));
+		assert_true(kern_memory_live(kern_page_address(4 + i)));
+		run[i * PT_ENTRIES] = run[(i + 1) * PT_ENTRIES - 1] = i;
+	}
+	assert_false(kern_memory_live(kern_page_address(3)));
+	assert_false(kern_memory_live(kern_page_address(8)));
+	/* What was passed over goes to single pages, the lowest first, then what was freed before. */
+	assert_int_equal(kern_page_nr(kern_page_alloc(true)), 2);
+	assert_int_equal(kern_page_nr(kern_page_alloc(true)), 3);
+	assert_ptr_equal(kern_page_alloc(true), freed);
+	/* Nothing is passed over here; a part of a run is freed alone, and no run uses it again. */
+	kern_page_free(run + PT_ENTRIES);
+	assert_false(kern_memory_live(kern_page_address(5)));
+	assert_true(kern_memory_live(kern_page_address(6)));
+	assert_int_equal(kern_page_nr(kern_page_alloc_run(1)), 8);
+	assert_int_equal(kern_page_nr(kern_page_alloc(false)), 5);
+	assert_int_equal(kern_page_nr(kern_page_alloc_run(2)), 10);
+	assert_int_equal(kern_page_nr(kern_page_alloc(false)), 9);
+	kern_reset();
+	for (pfn_t pfn = 1; pfn < 12; pfn++)
+		assert_false(kern_memory_live(kern_page_address(pfn)));
+	assert_int_equal(kern_page_nr(kern_page_alloc_run(8)), 8);
+}
+
+/* The number below KERN_PAGES_MAX is the last one; a refusal changes nothing. */
+static void a_run_that_does_not_fit_is_refused(void **state)
+{
+	kern_reset();
+	assert_null(kern_page_alloc_run(KERN_PAGES_MAX));
+	assert_int_equal(kern_pages_used(), 0);
+	assert_int_equal(kern_page_nr(kern_page_alloc_run(KERN_PAGES_MAX / 2)), KERN_PAGES_MAX / 2);
+	assert_null(kern_page_alloc_run(1));
+	assert_int_equal(kern_pages_used(), KERN_PAGES_MAX - 1);
+	for (pfn_t pfn = 1; pfn < KERN_PAGES_MAX / 2; pfn++)
+		assert_int_equal(kern_page_nr(kern_page_alloc(false)), pfn);
+	kern_reset();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +449,8 @@ int main(void)
 		cmocka_unit_test(a_verb_on_freed_memory_ends_the_schedule),
 		cmocka_unit_test(awaiting_and_warning),
 		cmocka_unit_test(memory_is_named_and_reused_in_a_fixed_order),
+		cmocka_unit_test(runs_of_pages_are_aligned_and_new),
+		cmocka_unit_test(a_run_that_does_not_fit_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,7 +86,7 @@ static enum kern_outcome run(u32 nr_tasks, void (*body)(u32 task))
 	init_rwsem_class(&shared->sem, LOCK_mmap_lock);
 	srcu_init_class(&shared->srcu, LOCK_kvm_srcu);
 	rcuwait_init_class(&shared->wait, LOCK_mn_active);
-	event_context.interest = ~0ull;
+	event_context.interest = ~(event_mask)0;
 	for (u32 i = 0; i < EVENT_COUNT; i++)
 		seen_events[i] = 0;
 	nr_nested = 0;

@@ -18,6 +18,7 @@ void machine_reset(void)
 {
 	machine.epoch++;
 	machine.nr_vcpus = 0;
+	machine_set_ad_bits(true);
 }
 
 static __inlined struct frame *frame_at(pfn_t pfn)
@@ -26,9 +27,9 @@ static __inlined struct frame *frame_at(pfn_t pfn)
 	return &machine.frames[pfn];
 }
 
-pfn_t frame_alloc(enum frame_kind kind)
+/* The page @pfn has just been handed out: it becomes a frame with one user. */
+static void frame_begin(pfn_t pfn, enum frame_kind kind)
 {
-	pfn_t pfn = kern_page_nr(kern_page_alloc(kind == FRAME_PAGE_TABLE));
 	struct frame *frame = frame_at(pfn);
 	u32 before = LOAD(frame->epoch) == LOAD(machine.epoch) ? LOAD(frame->generation) : 0;
 
@@ -38,7 +39,24 @@ pfn_t frame_alloc(enum frame_kind kind)
 	STORE(frame->kind, (u16)kind);
 	STORE(frame->allocated, true);
 	event(frame_allocated, .pfn = pfn, .generation = before + 1, .kind = kind);
+}
+
+pfn_t frame_alloc(enum frame_kind kind)
+{
+	pfn_t pfn = kern_page_nr(kern_page_alloc(kind == FRAME_PAGE_TABLE));
+
+	frame_begin(pfn, kind);
 	return pfn;
+}
+
+pfn_t frame_alloc_run(u32 nr_pages)
+{
+	u64 *words = kern_page_alloc_run(nr_pages);
+	pfn_t first = words ? kern_page_nr(words) : 0;
+
+	for (u32 i = 0; first && i < nr_pages; i++)
+		frame_begin(first + i, FRAME_HOST_PAGE);
+	return first;
 }
 
 /* The last user is gone: the pfn may be handed out again by the very next allocation. */

@@ -76,6 +76,26 @@ pfn_t inspect_vcpu_root(u32 vcpu)
 	return vcpu < machine.nr_vcpus ? machine.vcpus[vcpu].root : 0;
 }
 
+u32 inspect_nr_pml(u32 vcpu)
+{
+	return vcpu < machine.nr_vcpus ? machine.vcpus[vcpu].nr_pml : 0;
+}
+
+gfn_t inspect_pml(u32 vcpu, u32 nth)
+{
+	return machine.vcpus[vcpu].pml[nth];
+}
+
+bool inspect_pml_on(u32 vcpu)
+{
+	return vcpu < machine.nr_vcpus && machine.vcpus[vcpu].pml_on;
+}
+
+bool inspect_ad_bits(void)
+{
+	return machine.assisted;
+}
+
 /* Return: the record of a frame that was handed out in this schedule, else NULL. */
 static const struct frame *frame_known(pfn_t pfn)
 {

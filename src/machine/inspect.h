@@ -10,6 +10,7 @@
 #define TLB_ENTRIES_MAX	 16
 #define PSC_ENTRIES_MAX	 8
 #define FLUSH_RANGES_MAX 4
+#define PML_ENTRIES_MAX	 4
 
 enum frame_kind { FRAME_HOST_PAGE, FRAME_PAGE_TABLE };
 
@@ -48,6 +49,15 @@ static inline bool pte_hw_leaf(u64 pte, u32 level)
 static inline bool pte_hw_table(u64 pte, u32 level)
 {
 	return pte_hw_present(pte) && level > PT_LEVEL_4K && !(pte & PTE_PS);
+}
+
+/*
+ * A leaf above 4K that hardware refuses: there are none above 1G, and the bits of the pfn that lie inside the
+ * page are reserved. (In an entry for a 4K page bit 7 says nothing, and there are no such bits.)
+ */
+static inline bool pte_hw_illegal_leaf(u64 pte, u32 level)
+{
+	return (pte & PTE_PS) && (level > PT_LEVEL_1G || (pte_pfn(pte) & (PT_PAGES(level) - 1)));
 }
 
 /* A TLB entry as an oracle sees it. */
@@ -97,6 +107,13 @@ bool inspect_request_pending(u32 vcpu, u32 request);
 /* The root that @vcpu has loaded, 0: none. */
 pfn_t inspect_vcpu_root(u32 vcpu);
 
+/* Entries of @vcpu's page-modification log, oldest first; 0 when there is no such vCPU. */
+u32 inspect_nr_pml(u32 vcpu);
+gfn_t inspect_pml(u32 vcpu, u32 nth);
+bool inspect_pml_on(u32 vcpu);
+/* Whether the CPU keeps A and D bits. */
+bool inspect_ad_bits(void);
+
 /* A frame as an oracle sees it; generation and count 0: never handed out in this schedule. */
 struct frame_view {
 	u64 count;
@@ -117,8 +134,8 @@ const u64 *inspect_table(pfn_t table);
 /* Entry @index of the table in frame @table, as memory holds it; 0 when that is no page table. */
 u64 inspect_table_entry(pfn_t table, u32 index);
 /*
- * Pages handed out so far in this schedule: pfns 1 .. this. Page tables of the host are among them;
- * they are no frames, and have count and generation 0.
+ * Pages handed out so far in this schedule are among pfns 1 .. this. Page tables of the host are there, too;
+ * they are no frames, and have count and generation 0, as has a pfn that a run's alignment has skipped.
  */
 u32 inspect_nr_frames(void);
 

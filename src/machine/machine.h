@@ -6,7 +6,8 @@
  * below; a guest access walks them on its own, one separately schedulable read a level. The machine
  * knows nothing of KVM: no software bits, no roles, no locks of the host.
  *
- * Not modelled yet: PML.
+ * Page-modification logging: with it on, an assist that sets D puts the page's gfn into a short buffer of the
+ * vCPU; a full one ends the access before D is set, and software empties the buffer behind every exit.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -62,6 +63,13 @@ static inline u64 *frame_words(pfn_t pfn)
 	return kern_page_address(pfn);
 }
 
+/*
+ * Return: the first of @nr_pages host pages, each with refcount 1, with consecutive pfns, the first a
+ * multiple of @nr_pages (a power of two); 0 when there is no such run. Each is freed on its own. Emits
+ * frame_allocated for each. No point; any context, also set-up.
+ */
+pfn_t frame_alloc_run(u32 nr_pages);
+
 /* --- entries of guest page tables (pte.h: accessors, each with one event) --- */
 
 #include "machine/pte.h"
@@ -74,6 +82,7 @@ enum vcpu_request {
 	REQUEST_TLB_FLUSH, /* drop everything cached before the next entry; senders wait */
 	REQUEST_TLB_FLUSH_RANGE, /* drop what vcpu->ranges names; posted by machine_flush_range() */
 	REQUEST_FREE_OBSOLETE_ROOTS, /* let go of a root that has become invalid */
+	REQUEST_UPDATE_DIRTY_LOGGING, /* turn PML on or off, as the memslots say; senders wait */
 	REQUEST_COUNT
 };
 /* Requests that stand for a flush: with one pending, what an outside vCPU has cached is out of use. */
@@ -116,10 +125,15 @@ struct vcpu {
 	u8 nr_psc;
 	u8 nr_ranges; /* requested and not served; under ranges_lock, like ranges */
 	bool owes_ranges; /* took REQUEST_TLB_FLUSH_RANGE and has not served it; own task writes it */
+	bool pml_on; /* own task only, like the log */
+	u8 nr_pml;
+	/* The last violation: entries were met that grant something together, though not what was asked for. */
+	bool violation_present;
 	struct tlb_entry tlb[TLB_ENTRIES_MAX];
 	struct psc_entry psc[PSC_ENTRIES_MAX]; /* oldest first, as the TLB */
 	spinlock_t ranges_lock;
 	struct flush_range ranges[FLUSH_RANGES_MAX];
+	gfn_t pml[PML_ENTRIES_MAX]; /* oldest first */
 };
 
 /*
@@ -184,25 +198,50 @@ void machine_request_all(enum vcpu_request request);
 /* The same without the wait: vCPUs in the guest are interrupted and leave it in their own time. */
 void machine_request_all_nowait(enum vcpu_request request);
 /*
+ * Interrupts every vCPU that is in guest mode and waits for none: what is in its log by now may still be
+ * there when this returns. Context: any. Mirrors kvm_vcpu_kick for all.
+ */
+void machine_kick_all(void);
+/*
  * Has every vCPU drop what it has cached for @range, and only that, and waits as machine_request_all()
  * does. A vCPU whose list of ranges is full drops everything instead. Context: as there. Stands for
  * the ranged flush of a hypervisor.
  */
 void machine_flush_range(const struct flush_range *range);
 
+/* --- page-modification log (pml.c) --- */
+
+/* Turns the log on or off. Context: the vCPU's own task, outside guest mode. Emits pml_switched on change. */
+void vcpu_set_pml(struct vcpu *vcpu, bool on);
+/*
+ * Takes the oldest entry out of the log. Return: whether there was one. Context: as above. Emits
+ * pml_taken; no point. Whoever takes it marks the page dirty next.
+ */
+bool vcpu_pml_take(struct vcpu *vcpu, gfn_t *gfn);
+
 /* --- the walker (walk.c) --- */
+
+/* Whether the CPU keeps A and D bits: on after machine_reset(). Context: no task. */
+void machine_set_ad_bits(bool on);
 
 enum guest_result {
 	GUEST_DONE,
 	GUEST_VIOLATION, /* the tables do not allow it */
-	GUEST_MISCONFIG, /* met an entry that is no legal one: W without R */
+	GUEST_MISCONFIG, /* met an entry that is no legal one: W without R, or pte_hw_illegal_leaf() */
+	GUEST_LOG_FULL, /* D was to be set and there is no room in the log: the leaf was not changed */
 };
 
 /*
  * One guest access: TLB, else a walk from the deepest table that the paging-structure cache knows under
  * the loaded root (else from the root itself), with A assists on the way and A/D assists
  * at the leaf, then a TLB fill. Emits tlb_filled and guest_accessed. A violation changes nothing
- * beyond A bits. A gfn that the root does not reach is a violation. A/D bits are always on.
+ * beyond A bits; vcpu->violation_present says what kind it was. A gfn that the root does not reach is a violation.
+ * Without A/D bits (machine_set_ad_bits()) there are no assists, and W is all that a write needs. A leaf of
+ * level 2 or 3 is an entry with PTE_PS; the TLB holds it as one entry of its level, beside whatever it holds
+ * for pages inside it, and goes by the oldest that covers the gfn. An assist that sets D while the log is on
+ * appends gfn (of 4K, also below a huge leaf); pml_logged is emitted behind the spte_changed of the assist,
+ * before tlb_filled, with no point between: who may look while an event is handled finds the entry in the log
+ * at pml_logged, and not yet at spte_changed.
  * A full TLB drops its oldest entry (tlb_dropped); one of the same root, gfn and level is replaced
  * without an event of its own. The environment may evict what is cached for the page first
  * (ANSWER_TLB); a walk through a cached table has the age of that cache entry, and so has what it

@@ -7,6 +7,7 @@
  *   pte_write(ptep, expected, new)      plain store; expected: what the caller believes to replace
  *   pte_xchg(ptep, new)                 value replaced, in one atomic step
  *   pte_try_cmpxchg(ptep, &old, new)    true when *ptep was old; else old = *ptep
+ *   pte_fetch_and(ptep, mask)           value before; bits outside of the mask are cleared in one atomic step
  *   pte_assist(ptep, old, bits)         the walker's: sets bits if *ptep is still old, all of it
  *
  * What a reader finds behind a table entry is ordered by the address dependency in the kernel, and a
@@ -14,6 +15,7 @@
  * returns as what its caller believes to have replaced.
  *
  *   pte_walk(ptep)                      the walker's read of an entry
+ *   pte_fill(ptep, new)                 store into a table that nobody else can reach yet: no point
  *
  * The environment may refuse a pte_try_cmpxchg (ANSWER_CMPXCHG): it then fails as if somebody had
  * interfered for a moment, and emits cmpxchg_refused. Each of software's accessors counts as an
@@ -62,14 +64,29 @@ static inline void pte_touched(void)
 		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);          \
 		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN); \
 	})
-#define pte_xchg(ptep, new)                                                     \
-	({                                                                      \
-		u64 *ptep_ = (ptep), replaced_, new_ = (new);                   \
-		pte_touched();                                                  \
-		KERN_POINT(ptep_, "xchg(" #ptep ")");                           \
-		replaced_ = __atomic_exchange_n(ptep_, new_, __ATOMIC_SEQ_CST); \
-		pte_changed(ptep_, replaced_, new_, replaced_, PTE_XCHG);       \
-		replaced_;                                                      \
+#define pte_fill(ptep, new)                                                \
+	({                                                                 \
+		u64 *ptep_ = (ptep), replaced_ = *ptep_, new_ = (new);     \
+		*ptep_ = new_;                                             \
+		pte_changed(ptep_, replaced_, new_, replaced_, PTE_PLAIN); \
+	})
+#define pte_xchg(ptep, new)                                               \
+	({                                                                \
+		u64 *ptep_ = (ptep), replaced_, new_ = (new);             \
+		pte_touched();                                            \
+		KERN_POINT(ptep_, "xchg(" #ptep ")");                     \
+		replaced_ = KERN_XCHG(ptep_, new_);                       \
+		pte_changed(ptep_, replaced_, new_, replaced_, PTE_XCHG); \
+		replaced_;                                                \
+	})
+#define pte_fetch_and(ptep, mask)                                                     \
+	({                                                                            \
+		u64 *ptep_ = (ptep), replaced_, mask_ = (mask);                       \
+		pte_touched();                                                        \
+		KERN_POINT(ptep_, "fetch_and(" #ptep ")");                            \
+		replaced_ = KERN_FETCH(ptep_, and, &, mask_);                         \
+		pte_changed(ptep_, replaced_, replaced_ &mask_, replaced_, PTE_XCHG); \
+		replaced_;                                                            \
 	})
 #define pte_try_cmpxchg(ptep, old, new)                                                          \
 	({                                                                                       \
@@ -79,23 +96,21 @@ static inline void pte_touched(void)
 		if (unlikely(KERN_ANSWER(ptep_, "try_cmpxchg64(" #ptep ")", ANSWER_CMPXCHG, 2))) \
 			pte_refused(ptep_);                                                      \
 		else                                                                             \
-			done_ = __atomic_compare_exchange_n(ptep_, old_, new_, false,            \
-							    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+			done_ = KERN_CMPXCHG(ptep_, old_, new_);                                 \
 		if (done_)                                                                       \
 			pte_changed(ptep_, expected_, new_, expected_, PTE_CMPXCHG);             \
 		done_;                                                                           \
 	})
-#define pte_assist(ptep, old, bits)                                                               \
-	({                                                                                        \
-		u64 *ptep_ = (ptep), expected_ = (old), seen_ = expected_;                        \
-		u64 new_ = expected_ | (bits);                                                    \
-		bool done_;                                                                       \
-		KERN_POINT(ptep_, "assist(" #ptep ")");                                           \
-		done_ = __atomic_compare_exchange_n(ptep_, &seen_, new_, false, __ATOMIC_SEQ_CST, \
-						    __ATOMIC_RELAXED);                            \
-		if (done_)                                                                        \
-			pte_changed(ptep_, expected_, new_, expected_, PTE_ASSIST);               \
-		done_;                                                                            \
+#define pte_assist(ptep, old, bits)                                                 \
+	({                                                                          \
+		u64 *ptep_ = (ptep), expected_ = (old), seen_ = expected_;          \
+		u64 new_ = expected_ | (bits);                                      \
+		bool done_;                                                         \
+		KERN_POINT(ptep_, "assist(" #ptep ")");                             \
+		done_ = KERN_CMPXCHG(ptep_, &seen_, new_);                          \
+		if (done_)                                                          \
+			pte_changed(ptep_, expected_, new_, expected_, PTE_ASSIST); \
+		done_;                                                              \
 	})
 
 #endif

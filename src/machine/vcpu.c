@@ -28,6 +28,9 @@ struct vcpu *vcpu_create(u32 id)
 	vcpu->nr_psc = 0;
 	vcpu->nr_ranges = 0;
 	vcpu->owes_ranges = false;
+	vcpu->pml_on = false;
+	vcpu->nr_pml = 0;
+	vcpu->violation_present = false;
 	spin_lock_init_class(&vcpu->ranges_lock, LOCK_range_requests);
 	return vcpu;
 }
@@ -111,8 +114,10 @@ static bool interrupt(struct vcpu *vcpu)
 	 * Races with vcpu_enter() and vcpu_leave(). A plain store could turn OUTSIDE into EXITING,
 	 * and the sender would wait for a vCPU that has long been out: progress notices.
 	 */
-	if (try_cmpxchg64(&vcpu->mode, &mode, EXITING_GUEST_MODE))
+	if (try_cmpxchg64(&vcpu->mode, &mode, EXITING_GUEST_MODE)) {
+		event(vcpu_interrupted, .vcpu = vcpu->id);
 		return true;
+	}
 	accesses_seen(vcpu);
 	return mode == EXITING_GUEST_MODE;
 }
@@ -157,6 +162,16 @@ void machine_request_all_nowait(enum vcpu_request request)
 {
 	for (u32 i = 0; i < machine.nr_vcpus; i++)
 		post(&machine.vcpus[i], request);
+}
+
+void machine_kick_all(void)
+{
+	/*
+	 * No request: a vCPU that is on its way in need not turn back, since what it has to do outside
+	 * it has just done. One in the guest leaves it, but maybe long after this has returned.
+	 */
+	for (u32 i = 0; i < machine.nr_vcpus; i++)
+		interrupt(&machine.vcpus[i]);
 }
 
 /* Return: the request that has @vcpu drop what it has cached for @range, or more. */

@@ -2,7 +2,8 @@
  * The walker: what hardware does between a guest's access and the page. It holds no lock and knows
  * none. Every entry is read once, and whatever depends on that value being still there (setting A
  * or D) is one atomic step that fails if anything in the entry has changed; the walk then starts
- * over. So D never lands in an entry that was zapped, write-protected or redirected meanwhile.
+ * over. So D never lands in an entry that was zapped, write-protected or redirected meanwhile. Without
+ * A/D bits the walker reads and never writes.
  *
  * A table that a walk has come to may be unlinked before the walk reads it, or long before if the
  * paging-structure cache led there. What is read in it is as old as the way to it: whoever unlinks a
@@ -20,7 +21,8 @@ struct walk {
 	u64 since; /* event clock of the first step down from the root, ~0 before */
 };
 
-enum step { STEP_DOWN, STEP_DONE, STEP_VIOLATION, STEP_MISCONFIG, STEP_AGAIN };
+/* Those from STEP_DONE on end the access. */
+enum step { STEP_DOWN, STEP_AGAIN, STEP_DONE, STEP_VIOLATION, STEP_MISCONFIG, STEP_LOG_FULL };
 
 static const u64 right_for[ACCESS_COUNT] = { PTE_R, PTE_W, PTE_X };
 _Static_assert(PTE_R == 1 << ACCESS_READ && PTE_W == 1 << ACCESS_WRITE && PTE_X == 1 << ACCESS_EXEC,
@@ -33,6 +35,13 @@ static void guest_accessed(const struct vcpu *vcpu, gfn_t gfn, enum access acces
 	      .access = access, .from_tlb = from_tlb);
 }
 
+/* @granted: the rights that all entries met have in common, if any. */
+static enum step violation(struct walk *walk, u64 granted)
+{
+	walk->vcpu->violation_present = granted & PTE_RWX;
+	return STEP_VIOLATION;
+}
+
 static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
 {
 	pfn_t child = pte_pfn(pte);
@@ -41,10 +50,10 @@ static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
 	 * Races with whoever unlinks the child. An A bit put into an entry that names no table any
 	 * more would change a value that its new owner believes to know: spte_change notices.
 	 */
-	if (!(pte & PTE_A) && !pte_assist(ptep, pte, PTE_A))
+	if (~pte & PTE_A & machine.assisted && !pte_assist(ptep, pte, PTE_A))
 		return STEP_AGAIN;
 	if (KVM_BUG_ON(!child || child >= KERN_PAGES_MAX))
-		return STEP_VIOLATION;
+		return violation(walk, 0);
 	walk->rights &= pte;
 	walk->table = child;
 	walk->level--;
@@ -59,24 +68,51 @@ static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
 	return STEP_DOWN;
 }
 
-static enum step step_leaf(struct walk *walk, u64 *ptep, u64 pte)
+/*
+ * Sets A, and for a write D, in the leaf at @ptep, if the CPU does and they are missing; *@pte: what was
+ * read there, and what it holds then. D and the entry in the log are one step, as nothing else runs
+ * between the exchange and the append: whoever finds D set by the CPU finds the page in the log, or the
+ * vCPU has taken it out. Whether there is room must be known before the exchange, for D that is set and
+ * not logged would never be set again. No race there: only this vCPU fills and empties its log.
+ */
+static enum step assist_leaf(struct walk *walk, u64 *ptep, u64 *pte)
 {
 	u64 wanted = walk->access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A;
+	u64 missing = ~*pte & wanted & machine.assisted;
+
+	if (!missing)
+		return STEP_DONE;
+	if (missing & PTE_D && pml_full(walk->vcpu))
+		return STEP_LOG_FULL;
+	/*
+	 * Races with zaps, write protection, the clearing of D and changes of the page. A D bit set on the
+	 * strength of the old value would be a write to a page that the guest has lost: stale_mapping
+	 * notices.
+	 */
+	if (!pte_assist(ptep, *pte, missing))
+		return STEP_AGAIN;
+	*pte |= missing;
+	if (missing & PTE_D && walk->vcpu->pml_on)
+		pml_log(walk->vcpu, walk->gfn);
+	return STEP_DONE;
+}
+
+static enum step step_leaf(struct walk *walk, u64 *ptep, u64 pte)
+{
 	struct tlb_entry entry = { .root = walk->vcpu->root, .level = (u8)walk->level };
+	enum step assisted;
 
 	walk->rights &= pte;
 	if (!(walk->rights & right_for[walk->access]))
-		return STEP_VIOLATION;
-	/*
-	 * Races with zaps, write protection and changes of the page. A D bit set on the strength of
-	 * the old value would be a write to a page that the guest has lost: stale_mapping notices.
-	 */
-	if ((pte & wanted) != wanted && !pte_assist(ptep, pte, wanted))
-		return STEP_AGAIN;
-	pte |= wanted;
-	/* Without D a later write must come back here, to set it. */
+		return violation(walk, walk->rights);
+	assisted = assist_leaf(walk, ptep, &pte);
+	if (assisted != STEP_DONE)
+		return assisted;
 	entry.rights = (u8)(walk->rights & PTE_RWX);
-	entry.access = (u8)(walk->rights & (pte & PTE_D ? PTE_RWX : PTE_R | PTE_X));
+	/* Without D a later write must come back here, to set it; where the CPU keeps none, W is enough. */
+	entry.access = entry.rights;
+	if (~pte & PTE_D & machine.assisted)
+		entry.access &= PTE_R | PTE_X;
 	entry.gfn = walk->gfn & ~(PT_PAGES(walk->level) - 1);
 	entry.pfn = pte_pfn(pte);
 	entry.filled_at = min_u64(walk->since, event_context.clock);
@@ -92,10 +128,12 @@ static enum step step(struct walk *walk)
 	u64 pte = pte_walk(ptep);
 
 	if (!pte_hw_present(pte))
-		return pte_hw_misconfigured(pte) ? STEP_MISCONFIG : STEP_VIOLATION;
-	if (pte_hw_leaf(pte, walk->level))
-		return step_leaf(walk, ptep, pte);
-	return step_down(walk, ptep, pte);
+		return pte_hw_misconfigured(pte) ? STEP_MISCONFIG : violation(walk, 0);
+	if (!pte_hw_leaf(pte, walk->level))
+		return step_down(walk, ptep, pte);
+	if (unlikely(pte_hw_illegal_leaf(pte, walk->level)))
+		return STEP_MISCONFIG;
+	return step_leaf(walk, ptep, pte);
 }
 
 /* Where the walk begins: as deep as the paging-structure cache knows the way. */
@@ -127,20 +165,32 @@ static enum step walk_once(struct walk *walk)
 	return next;
 }
 
+static const enum guest_result result_of[] = {
+	[STEP_DONE] = GUEST_DONE,
+	[STEP_VIOLATION] = GUEST_VIOLATION,
+	[STEP_MISCONFIG] = GUEST_MISCONFIG,
+	[STEP_LOG_FULL] = GUEST_LOG_FULL,
+};
+
 static enum guest_result walk_tables(struct vcpu *vcpu, gfn_t gfn, enum access access)
 {
 	struct walk walk = { .vcpu = vcpu, .gfn = gfn, .access = access };
 	enum step end;
 
-	if (KVM_BUG_ON(!vcpu->root) || gfn >= PT_PAGES(vcpu->root_level + 1))
+	if (KVM_BUG_ON(!vcpu->root) || gfn >= PT_PAGES(vcpu->root_level + 1)) {
+		vcpu->violation_present = false;
 		return GUEST_VIOLATION;
+	}
 	/* Each turn more means that somebody else has changed an entry. */
 	do {
 		end = walk_once(&walk);
 	} while (end == STEP_AGAIN);
-	if (end == STEP_DONE)
-		return GUEST_DONE;
-	return end == STEP_MISCONFIG ? GUEST_MISCONFIG : GUEST_VIOLATION;
+	return result_of[end];
+}
+
+void machine_set_ad_bits(bool on)
+{
+	machine.assisted = on ? PTE_A | PTE_D : 0;
 }
 
 enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access)
@@ -160,8 +210,13 @@ enum guest_result vcpu_access(struct vcpu *vcpu, gfn_t gfn, enum access access)
 		guest_accessed(vcpu, gfn, access, hit, true);
 		return GUEST_DONE;
 	}
-	/* An outdated entry that allows too little faults as the tables would: the fault is spurious. */
-	if (hit && !(hit->rights >> access & 1))
+	if (hit && !(hit->rights >> access & 1)) {
+		/*
+		 * An outdated entry that allows too little faults as the tables would: the fault is
+		 * spurious. Whatever is cached granted something when it was filled.
+		 */
+		vcpu->violation_present = true;
 		return GUEST_VIOLATION;
+	}
 	return walk_tables(vcpu, gfn, access);
 }

@@ -11,11 +11,14 @@ void kvm_flush_remote_tlbs_range(struct kvm *kvm, gfn_t start, gfn_t end)
 {
 	struct flush_range range = { .start = start, .end = end };
 
-	if (kvm->variant.knob[KNOB_remote_flush] != remote_flush_ranged) {
+	bool leafs = bug(table_flush_reaches_leafs_only);
+
+	if (kvm->variant.knob[KNOB_remote_flush] != remote_flush_ranged && !leafs) {
 		kvm_flush_remote_tlbs(kvm);
 		return;
 	}
 	if (bug(ranged_flush_too_short))
 		range.end--;
+	range.leafs_only = leafs;
 	machine_flush_range(&range);
 }

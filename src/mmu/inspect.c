@@ -54,7 +54,23 @@ struct slot_view inspect_slot(u32 nth)
 				   .end = memslot_end(slot),
 				   .hva = slot->userspace_addr,
 				   .as_id = as_id,
-				   .going = slot->flags & KVM_MEMSLOT_INVALID };
+				   .going = slot->flags & KVM_MEMSLOT_INVALID,
+				   .logging = slot->flags & KVM_MEM_LOG_DIRTY_PAGES };
+}
+
+bool inspect_dirty_bit(u32 as_id, gfn_t gfn)
+{
+	const struct kvm_memslots *slots = kvm_vm ? kvm_vm->memslots[as_id] : NULL;
+
+	for (u32 i = 0; slots && i < slots->nr; i++) {
+		const struct kvm_memory_slot *slot = slots->slots[i];
+		u64 at = gfn - slot->base_gfn;
+
+		if (at < slot->npages)
+			return slot->dirty_bitmap && kern_memory_live(slot->dirty_bitmap) &&
+			       (slot->dirty_bitmap[at / 64] >> at % 64 & 1);
+	}
+	return false;
 }
 
 u64 inspect_memslot_generation(u32 as_id)
@@ -67,17 +83,39 @@ u32 inspect_vcpu_as(u32 vcpu)
 	return kvm_vm && vcpu < kvm_vm->nr_vcpus ? kvm_vm->vcpus[vcpu].as_id : 0;
 }
 
+/* Whether the entry that once led to a listed table does so no longer. */
+static bool nx_page_gone(const struct kvm_mmu_page *sp)
+{
+	pfn_t parent;
+
+	if (!kern_memory_live(sp))
+		return true;
+	parent = kern_page_nr(sp->parent_sptep);
+	if (!inspect_frame_is(parent, FRAME_PAGE_TABLE))
+		return true;
+	return !is_shadow_present_pte(*sp->parent_sptep) ||
+	       spte_to_pfn(*sp->parent_sptep) != sp->pfn;
+}
+
 struct mmu_counters inspect_mmu_counters(void)
 {
-	u64 scheduled = 0;
+	u64 scheduled = 0, nx_pages = 0, nx_gone = 0;
 
 	for (const struct kvm_mmu_page *root = kvm_vm->tdp_mmu_roots; root; root = root->next_root)
 		scheduled += root->tdp_mmu_scheduled_root_to_zap;
+	for (const struct kvm_mmu_page *sp = kvm_vm->possible_nx_huge_pages; sp; sp = sp->nx_next) {
+		nx_pages++;
+		nx_gone += nx_page_gone(sp);
+		if (!kern_memory_live(sp))
+			break;
+	}
 	return (struct mmu_counters){ .in_progress = kvm_vm->mmu_invalidate_in_progress,
 				      .active_invalidations = kvm_vm->mn_active_invalidate_count,
 				      .seq = kvm_vm->mmu_invalidate_seq,
 				      .tables = kvm_vm->tdp_mmu_pages,
 				      .scheduled_roots = scheduled,
+				      .nx_pages = nx_pages,
+				      .nx_pages_gone = nx_gone,
 				      .memslot_waiters =
 					      kvm_vm->mn_memslots_update_rcuwait.waiter != 0 };
 }

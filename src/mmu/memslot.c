@@ -14,7 +14,7 @@
  */
 #include <errno.h>
 
-#include "mmu/mmu_internal.h"
+#include "mmu/dirty.h"
 #include "mmu/tdp_mmu.h"
 
 struct kvm_memslots *kvm_memslots(struct kvm *kvm, u32 as_id)
@@ -39,6 +39,15 @@ static struct kvm_memory_slot *id_to_memslot(const struct kvm_memslots *slots, u
 		if (slots->slots[i]->id == id)
 			return slots->slots[i];
 	return NULL;
+}
+
+struct kvm_memory_slot *kvm_memslot_by_id(struct kvm *kvm, u32 id)
+{
+	struct kvm_memory_slot *slot = NULL;
+
+	for (u32 as_id = 0; !slot && as_id < AS_MAX; as_id++)
+		slot = id_to_memslot(kvm_memslots(kvm, as_id), id);
+	return slot;
 }
 
 /* --- changing a set; context: slots_lock and slots_arch_lock, or no task --- */
@@ -105,6 +114,20 @@ static void free_slot(struct kvm_memory_slot *slot)
 	kern_free(slot);
 }
 
+/* What a memslot has beside itself, for one that takes over nothing. */
+static void alloc_slot_data(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	kvm_prepare_dirty_bitmap(kvm, slot);
+	slot->gfn_write_track = kvm->tracks_pages ? kern_alloc(slot->npages * sizeof(u64)) : NULL;
+}
+
+/* Of a memslot that nobody takes over from. Context: nobody can reach the slot any more. */
+static void free_slot_data(const struct kvm_memory_slot *slot)
+{
+	kern_free(slot->dirty_bitmap);
+	kern_free(slot->gfn_write_track);
+}
+
 /* --- publishing --- */
 
 /* Context: mn_invalidate_lock, dropped meanwhile; slots_lock keeps other updates out. */
@@ -128,6 +151,7 @@ static void wait_for_invalidations(struct kvm *kvm)
 struct publication {
 	enum memslot_step step;
 	const struct kvm_memory_slot *slot;
+	bool logs; /* writes to it count from here on: nothing maps it yet */
 };
 
 /*
@@ -149,8 +173,11 @@ static void kvm_swap_active_memslots(struct kvm *kvm, u32 as_id, const struct pu
 	spin_lock(&kvm->mn_invalidate_lock);
 	wait_for_invalidations(kvm);
 	rcu_assign_pointer(kvm->memslots[as_id], slots);
-	for (u32 i = 0; i < nr_steps; i++)
+	for (u32 i = 0; i < nr_steps; i++) {
 		tell_changed(what[i].step, what[i].slot);
+		if (what[i].logs)
+			dirty_log_tell(kvm, what[i].slot, DIRTY_LOG_ENABLED);
+	}
 	WRITE_ONCE(kvm->memslots_published[as_id], kvm->memslots_published[as_id] + 1);
 	spin_unlock(&kvm->mn_invalidate_lock);
 	/* First: readers may take slots_arch_lock, and we would wait for them with it held. */
@@ -176,7 +203,7 @@ static void kvm_activate_memslot(struct kvm *kvm, u32 as_id, struct kvm_memory_s
 static void kvm_invalidate_memslot(struct kvm *kvm, struct kvm_memory_slot *old,
 				   struct kvm_memory_slot *marked)
 {
-	struct publication what = { MEMSLOT_INVALID, marked };
+	struct publication what = { MEMSLOT_INVALID, marked, false };
 
 	marked->flags |= KVM_MEMSLOT_INVALID;
 	kvm_replace_memslot(kvm, old->as_id, old, marked);
@@ -199,9 +226,11 @@ static int create_memslot(struct kvm *kvm, const struct kvm_memory_slot *templat
 		return -ENOMEM;
 	}
 	new = copy_slot(template);
-	what = (struct publication){ MEMSLOT_ADDED, new };
+	alloc_slot_data(kvm, new);
+	what = (struct publication){ MEMSLOT_ADDED, new, kvm_slot_dirty_track_enabled(new) };
 	kvm_replace_memslot(kvm, new->as_id, NULL, new);
 	kvm_activate_memslot(kvm, new->as_id, NULL, new, &what, 1);
+	kvm_arch_commit_memory_region(kvm, NULL, new, SLOT_CREATE);
 	return 0;
 }
 
@@ -222,15 +251,27 @@ static int remove_or_move_memslot(struct kvm *kvm, struct kvm_memory_slot *old,
 	kvm_invalidate_memslot(kvm, old, marked);
 	/* What the moved slot needs beside itself is allocated here. */
 	if (new && !kern_may_alloc()) {
-		steps[0] = (struct publication){ MEMSLOT_RESTORED, old };
+		steps[0] = (struct publication){ MEMSLOT_RESTORED, old, false };
 		kvm_activate_memslot(kvm, as_id, marked, old, steps, 1);
 		free_slot(marked);
 		return -ENOMEM;
 	}
-	steps[0] = (struct publication){ MEMSLOT_GONE, old };
-	steps[1] = (struct publication){ MEMSLOT_ADDED, new };
+	if (new) {
+		/* The bits go along; trackers have to come again. */
+		alloc_slot_data(kvm, new);
+		kern_free(new->dirty_bitmap);
+		new->dirty_bitmap = old->dirty_bitmap;
+	}
+	steps[0] = (struct publication){ MEMSLOT_GONE, old, false };
+	steps[1] = (struct publication){ MEMSLOT_ADDED, new,
+					 new && kvm_slot_dirty_track_enabled(new) };
 	kvm_replace_memslot(kvm, as_id, old, new);
 	kvm_activate_memslot(kvm, as_id, marked, new, steps, new ? 2 : 1);
+	kvm_arch_commit_memory_region(kvm, old, new, new ? SLOT_MOVE : SLOT_DELETE);
+	if (new)
+		kern_free(old->gfn_write_track);
+	else
+		free_slot_data(old);
 	free_slot(marked);
 	free_slot(old);
 	return 0;
@@ -248,9 +289,15 @@ static int update_flags_memslot(struct kvm *kvm, struct kvm_memory_slot *old)
 	}
 	new = copy_slot(old);
 	new->flags ^= KVM_MEM_LOG_DIRTY_PAGES;
-	steps[0] = (struct publication){ MEMSLOT_ADDED, new };
+	kvm_prepare_dirty_bitmap(kvm, new);
+	dirty_log_tell(kvm, new,
+		       kvm_slot_dirty_track_enabled(new) ? DIRTY_LOG_ENABLING
+							 : DIRTY_LOG_DISABLING);
+	steps[0] = (struct publication){ MEMSLOT_ADDED, new, false };
 	kvm_replace_memslot(kvm, old->as_id, old, new);
 	kvm_activate_memslot(kvm, old->as_id, old, new, steps, 1);
+	kvm_arch_commit_memory_region(kvm, old, new, SLOT_FLAGS);
+	kern_free(old->dirty_bitmap);
 	free_slot(old);
 	return 0;
 }
@@ -276,7 +323,8 @@ static struct kvm_memory_slot from_config(const struct subject_slot *slot)
 					 .npages = slot->end - slot->start,
 					 .userspace_addr = slot->hva,
 					 .as_id = (u16)slot->as_id,
-					 .id = (u16)slot->id };
+					 .id = (u16)slot->id,
+					 .flags = slot->logging ? KVM_MEM_LOG_DIRTY_PAGES : 0 };
 }
 
 /* @template: the slot as it is, or is to be. Context: slots_lock; nothing is wrong with the request. */
@@ -344,6 +392,11 @@ void kvm_init_memslots(struct kvm *kvm, const struct subject_config *config)
 		struct kvm_memory_slot template = from_config(&config->slots[i]);
 		struct kvm_memory_slot *slot = copy_slot(&template);
 
+		alloc_slot_data(kvm, slot);
+		if (kvm_slot_dirty_track_enabled(slot)) {
+			kvm->nr_memslots_dirty_logging++;
+			dirty_log_tell(kvm, slot, DIRTY_LOG_ENABLED);
+		}
 		insert_slot(&kvm->sets[slot->as_id][0], slot);
 		insert_slot(&kvm->sets[slot->as_id][1], slot);
 	}
@@ -354,7 +407,9 @@ void kvm_free_memslots(struct kvm *kvm)
 	for (u32 as_id = 0; as_id < AS_MAX; as_id++) {
 		struct kvm_memslots *slots = kvm->memslots[as_id];
 
-		for (u32 i = 0; i < slots->nr; i++)
+		for (u32 i = 0; i < slots->nr; i++) {
+			free_slot_data(slots->slots[i]);
 			kern_free(slots->slots[i]);
+		}
 	}
 }

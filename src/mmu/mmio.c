@@ -4,7 +4,7 @@
  * generation of the memslots, and one of another generation, or while the memslots are in flux, is not
  * trusted.
  */
-#include "mmu/mmu_internal.h"
+#include "mmu/fault.h"
 #include "mmu/spte.h"
 
 u64 make_mmio_spte(struct kvm_vcpu *vcpu, gfn_t gfn)

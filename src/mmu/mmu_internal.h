@@ -8,35 +8,12 @@
 #include "host/host.h"
 #include "kern/kern.h"
 #include "machine/machine.h"
+#include "mmu/memslot.h"
 #include "mmu/tdp_iter.h"
 #include "subject/subject.h"
 
 /* No gfn: an invalidation that has not added its range yet. */
 #define INVALID_GPA (~0ull)
-
-#define KVM_MEM_LOG_DIRTY_PAGES BIT_ULL(0)
-#define KVM_MEMSLOT_INVALID	BIT_ULL(16) /* about to go: nothing may be mapped through it any more */
-
-/* Never changes once a set that holds it is published. Freed behind synchronize_srcu(). */
-struct kvm_memory_slot {
-	u64 flags; /* by verbs: who looks at a slot without kvm->srcu may find it freed */
-	gfn_t base_gfn;
-	u64 npages;
-	hva_t userspace_addr;
-	u16 as_id, id;
-};
-
-/*
- * One set of memslots. Of the two sets of an address space one is published; the other is changed
- * under slots_lock and slots_arch_lock and takes its place. Readers: kvm->srcu or slots_lock.
- */
-struct kvm_memslots {
-	/* By verbs. Bit 63: the set is published, but readers of the old one may still be at work. */
-	u64 generation;
-	u32 nr;
-	struct kvm_memory_slot *slots[SLOTS_MAX]; /* by host address: the order of notifications */
-};
-#define KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS BIT_ULL(63)
 
 struct kvm_mmu_page_role {
 	u8 level;
@@ -58,6 +35,15 @@ struct kvm_mmu_page {
 	u64 tdp_mmu_root_count; /* roots: references, by verbs only */
 	struct kvm_mmu_page *next_root; /* list of roots: rcu_dereference() or tdp_mmu_pages_lock */
 	struct rcu_head rcu_head;
+	/*
+	 * Split off a huge page for the sake of execution. Set before it is linked, cleared with the lock of
+	 * roots and lists when it is taken out: who puts it on the list must look again under that lock.
+	 */
+	u64 nx_huge_page_disallowed;
+	/* List of such tables, oldest first; under tdp_mmu_pages_lock. */
+	struct kvm_mmu_page *nx_next;
+	bool nx_listed;
+	u64 *parent_sptep; /* entry that leads here; of a listed table */
 };
 
 struct kvm_vcpu {
@@ -68,6 +54,7 @@ struct kvm_vcpu {
 	u8 as_id;
 	u8 free_pages; /* page tables that a fault may take without allocating */
 	bool misconfig; /* the last access met an entry that hardware refuses */
+	bool log_full; /* the last access ended because the log had no room */
 	/* What the last emulated access was: the page has no memslot, as of that generation. */
 	gfn_t mmio_gfn;
 	u64 mmio_gen;
@@ -105,9 +92,16 @@ struct kvm {
 	struct rcuwait mn_memslots_update_rcuwait;
 	struct mmu_notifier mmu_notifier;
 
-	spinlock_t tdp_mmu_pages_lock; /* adding to and taking off the list of roots */
+	spinlock_t
+		tdp_mmu_pages_lock; /* adding to and taking off the lists of roots and of NX pages */
 	struct kvm_mmu_page *tdp_mmu_roots;
 	u64 tdp_mmu_pages; /* page tables without roots; by verbs only */
+	struct kvm_mmu_page *possible_nx_huge_pages; /* under tdp_mmu_pages_lock */
+
+	u64 nr_memslots_dirty_logging; /* written under slots_lock; by verbs */
+	u32 dirty_mode; /* enum dirty_log_mode */
+	bool tracks_pages; /* memslots have counts of trackers */
+	struct kvm_dirty_ring *rings; /* [nr_vcpus] with DIRTY_LOG_RING, else NULL */
 
 	struct mmu_variant variant;
 	u32 root_level;
@@ -118,48 +112,22 @@ struct kvm {
 /* The VM of this world (one at a time), NULL between worlds and once it is destroyed. */
 extern struct kvm *kvm_vm;
 
-/* --- memslot.c --- */
+/* --- what the knobs come to --- */
 
-/* Context: kvm->srcu or slots_lock. */
-struct kvm_memslots *kvm_memslots(struct kvm *kvm, u32 as_id);
-/* Context: as above, for as long as the result is used. Return: NULL if there is none. */
-struct kvm_memory_slot *gfn_to_memslot(struct kvm_memslots *slots, gfn_t gfn);
-static inline hva_t gfn_to_hva_memslot(const struct kvm_memory_slot *slot, gfn_t gfn)
+static inline bool kvm_has(const struct kvm *kvm, enum knob knob, enum knob_value value)
 {
-	return slot->userspace_addr + (gfn - slot->base_gfn);
+	return kvm->variant.knob[knob] == value;
 }
-static inline gfn_t memslot_end(const struct kvm_memory_slot *slot)
+/* Whether the CPU keeps A and D bits. Mirrors kvm_ad_enabled. */
+static inline bool kvm_ad_enabled(const struct kvm *kvm)
 {
-	return slot->base_gfn + slot->npages;
+	return !kvm_has(kvm, KNOB_ad_bits, ad_bits_disabled);
 }
-/* Context: no task. */
-void kvm_init_memslots(struct kvm *kvm, const struct subject_config *config);
-/* Mirrors kvm_set_memory_region; see subject_set_slot(). Context: slots_lock, may sleep. */
-int kvm_set_memory_region(struct kvm *kvm, enum subject_slot_change change,
-			  const struct subject_slot *slot, gfn_t to);
-void kvm_free_memslots(struct kvm *kvm);
-
-/* --- map.c --- */
-
-struct kvm_page_fault {
-	gfn_t gfn;
-	enum access access;
-	bool prefetch; /* nobody waits for it */
-	struct kvm_memslots *slots;
-	struct kvm_memory_slot *slot; /* NULL: MMIO */
-	u8 goal_level;
-	u64 mmu_seq; /* snapshot of mmu_invalidate_seq, taken before the translation */
-	pfn_t pfn;
-	bool map_writable;
-};
-
-/* One attempt. Context: kvm->srcu, no other lock, root loaded. Mirrors kvm_mmu_do_page_fault. */
-enum subject_ret kvm_mmu_do_page_fault(struct kvm_vcpu *vcpu, gfn_t gfn, enum access access,
-				       bool prefetch);
-/* Mirrors kvm_arch_vcpu_pre_fault_memory. Context: the vCPU's task, no locks; may sleep. */
-enum subject_ret kvm_arch_vcpu_pre_fault_memory(struct kvm_vcpu *vcpu, gfn_t gfn);
-/* Gives up the attempt, saying where. Return: SUBJECT_RETRY. */
-enum subject_ret kvm_fault_retry(gfn_t gfn, enum retry_reason reason);
+/* Whether dirty logging may rely on the CPU's log. Mirrors kvm_x86_ops.cpu_dirty_log_size. */
+static inline bool kvm_has_pml(const struct kvm *kvm)
+{
+	return kvm_ad_enabled(kvm) && kvm_has(kvm, KNOB_pml, pml_on);
+}
 
 /* --- mmio.c: entries that remember that a page has no memslot --- */
 

@@ -16,9 +16,13 @@
 #define SPTE_TDP_AD_MASK	(3ull << SPTE_TDP_AD_SHIFT)
 #define SPTE_TDP_AD_ENABLED	(0ull << SPTE_TDP_AD_SHIFT)
 #define SPTE_TDP_AD_DISABLED	(1ull << SPTE_TDP_AD_SHIFT)
-#define EPT_SPTE_HOST_WRITABLE	BIT_ULL(57)
-#define EPT_SPTE_MMU_WRITABLE	BIT_ULL(58)
-#define SHADOW_NONPRESENT_VALUE BIT_ULL(63)
+#define SPTE_TDP_AD_WRPROT_ONLY (2ull << SPTE_TDP_AD_SHIFT)
+/* Access-tracked: R and X wait here, and the entry grants nothing. W is not kept: it comes back by a fault. */
+#define SHADOW_ACC_TRACK_SAVED_BITS_SHIFT 54
+#define SHADOW_ACC_TRACK_SAVED_MASK	  ((PTE_R | PTE_X) << SHADOW_ACC_TRACK_SAVED_BITS_SHIFT)
+#define EPT_SPTE_HOST_WRITABLE		  BIT_ULL(57)
+#define EPT_SPTE_MMU_WRITABLE		  BIT_ULL(58)
+#define SHADOW_NONPRESENT_VALUE		  BIT_ULL(63)
 /* Owned by one task until it writes something else. Bit positions do not depend on the geometry. */
 #define FROZEN_SPTE (SHADOW_NONPRESENT_VALUE | 0x5a0ull)
 
@@ -87,6 +91,28 @@ static inline bool spte_ad_enabled(u64 spte)
 	return (spte & SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED;
 }
 
+/* Writes to the page are found by W, not by D. */
+static inline bool spte_ad_need_write_protect(u64 spte)
+{
+	return (spte & SPTE_TDP_AD_MASK) != SPTE_TDP_AD_ENABLED;
+}
+
+static inline bool is_large_pte(u64 spte)
+{
+	return spte & PTE_PS;
+}
+
+static inline bool is_accessed_spte(u64 spte)
+{
+	return spte & PTE_A;
+}
+
+/* Present to KVM, but to the CPU there is nothing: the next access faults, and was one. */
+static inline bool is_access_track_spte(u64 spte)
+{
+	return !spte_ad_enabled(spte) && !(spte & PTE_RWX);
+}
+
 static inline bool is_access_allowed(enum access access, u64 spte)
 {
 	switch (access) {
@@ -109,21 +135,49 @@ bool spte_needs_atomic_update(u64 spte);
 
 /* What a new leaf is made of. */
 struct spte_args {
-	pfn_t pfn;
+	pfn_t pfn; /* of the first page that it maps */
 	u32 level;
+	u64 ad_type; /* SPTE_TDP_AD_*: who keeps A and D */
 	bool host_writable; /* the host maps the page writable */
-	bool prefetch; /* nobody has accessed it yet: A stays clear */
+	bool write_tracked; /* the guest must not write to it */
+	bool prefetch; /* nobody has accessed it yet */
+	bool keep_accessed; /* knob make_spte: a prefetch takes A over from the old leaf */
+	bool exec; /* it may be executed, whatever the level */
+	u64 old_spte; /* what it takes the place of */
 };
 
 /*
  * Return: the value of a leaf for a fault. W, MMU-writable and D come together; the caller holds
- * mmu_lock. Mirrors make_spte without prefetch, dirty logging and write tracking, none of which
- * exists here yet.
+ * mmu_lock, and marks the page dirty before it publishes a leaf with W in a memslot that logs.
+ * Mirrors make_spte.
  */
 u64 make_spte(const struct spte_args *args);
 
 /* Return: the value that links the page table in frame @table. Mirrors make_nonleaf_spte. */
-u64 make_nonleaf_spte(pfn_t table);
+u64 make_nonleaf_spte(pfn_t table, bool ad_disabled);
+
+/*
+ * Return: entry @index of the table, of @level, that takes the place of the leaf @huge_spte: the same
+ * translation with the same bits, executable at 4K if @exec. Mirrors make_small_spte.
+ */
+u64 make_small_spte(u64 huge_spte, u32 level, u32 index, bool exec);
+/*
+ * Return: a leaf of @level over the table which holds the leaf @small_spte, of whatever level below.
+ * Mirrors make_huge_spte.
+ */
+u64 make_huge_spte(u64 small_spte, u32 level, bool exec);
+
+/* Return: @spte as it is before its page is accessed: A clear; without A/D bits, nothing granted. */
+u64 mark_spte_for_access_track(u64 spte);
+/* Return: @spte with what access tracking has taken. Context: is_access_track_spte() holds. */
+u64 restore_acc_track_spte(u64 spte);
+
+/*
+ * Return: whether a leaf that replaces another one owes a flush at once: MMU-writable is lost. W alone may
+ * have been gone for long with TLBs that still write, so its value says nothing. Mirrors
+ * leaf_spte_change_needs_tlb_flush.
+ */
+bool leaf_spte_change_needs_tlb_flush(u64 old_spte, u64 new_spte);
 
 /* Return: false when a leaf breaks W => MMU-writable => host-writable. */
 bool spte_writable_invariants_hold(u64 spte);

@@ -20,7 +20,8 @@ static void tdp_iter_refresh_sptep(struct tdp_iter *iter)
 	iter->old_spte = pte_read(iter->sptep);
 }
 
-void tdp_iter_restart(struct tdp_iter *iter)
+/* Out of line: few steps of tdp_iter_next() restart, and each would save registers for it. */
+__noinline void tdp_iter_restart(struct tdp_iter *iter)
 {
 	iter->yielded = false;
 	iter->yielded_gfn = iter->next_last_level_gfn;
@@ -57,7 +58,8 @@ static bool try_step_down(struct tdp_iter *iter)
 	 * Read again: since the visit a zapper may have taken the table away and freed it, and what
 	 * the visit saw would lead into it.
 	 */
-	iter->old_spte = pte_read(iter->sptep);
+	if (!bug(step_down_trusts_visit))
+		iter->old_spte = pte_read(iter->sptep);
 	child = spte_to_child_pt(iter->old_spte, iter->level);
 	if (!child)
 		return false;

@@ -4,12 +4,9 @@
  */
 #include <errno.h>
 
-#include "mmu/mmu_internal.h"
+#include "mmu/nx.h"
 #include "mmu/spte.h"
 #include "mmu/tdp_mmu.h"
-
-static void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level,
-				bool shared);
 
 /*
  * The entry of a table that is out of the tree becomes FROZEN, whatever it was. A faulter that stands in
@@ -17,7 +14,8 @@ static void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32
  */
 static u64 freeze_shared(u64 *sptep)
 {
-	u64 old_spte = pte_xchg(sptep, FROZEN_SPTE);
+	u64 old_spte = pte_xchg(sptep, bug(detached_table_stays_open) ? SHADOW_NONPRESENT_VALUE
+								      : FROZEN_SPTE);
 
 	while (is_frozen_spte(old_spte)) {
 		u64 frozen = FROZEN_SPTE;
@@ -57,6 +55,8 @@ static void handle_removed_pt(struct kvm *kvm, u64 *pt, bool shared)
 
 	if (!bug(removed_table_stays_counted))
 		fetch_add(&kvm->tdp_mmu_pages, -1);
+	if (unlikely(READ_ONCE(sp->nx_huge_page_disallowed)))
+		untrack_possible_nx_huge_page(kvm, sp);
 	for (u32 i = 0; i < PT_ENTRIES; i++) {
 		u64 old_spte = shared ? freeze_shared(pt + i) : freeze_exclusive(pt + i, level);
 
@@ -66,8 +66,7 @@ static void handle_removed_pt(struct kvm *kvm, u64 *pt, bool shared)
 	tdp_mmu_free_sp_rcu(sp);
 }
 
-/* Checks and accounts for a change that has happened. Context: mmu_lock, for reading when @shared. */
-static void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level, bool shared)
+void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level, bool shared)
 {
 	bool was_present = is_shadow_present_pte(old_spte);
 	bool is_present = is_shadow_present_pte(new_spte);
@@ -123,10 +122,30 @@ void tdp_mmu_iter_set_spte(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte)
 	 * not what the walk read. With nothing of the kind possible a plain store will do.
 	 */
 	if (is_shadow_present_pte(old_spte) && is_last_spte(old_spte, iter->level) &&
-	    spte_needs_atomic_update(old_spte))
+	    spte_needs_atomic_update(old_spte) && !bug(spte_written_plainly))
 		old_spte = pte_xchg(iter->sptep, new_spte);
 	else
 		pte_write(iter->sptep, old_spte, new_spte);
 	iter->old_spte = old_spte;
 	handle_changed_spte(kvm, old_spte, new_spte, iter->level, false);
+}
+
+/* --- tables --- */
+
+void tdp_mmu_init_child_sp(struct kvm_mmu_page *sp, const struct tdp_iter *iter,
+			   struct kvm_mmu_page_role role)
+{
+	sp->role = role;
+	sp->role.level = (u8)(iter->level - 1);
+	sp->gfn = iter->gfn;
+}
+
+int tdp_mmu_link_sp(struct kvm *kvm, struct tdp_iter *iter, struct kvm_mmu_page *sp, bool shared)
+{
+	u64 spte = make_nonleaf_spte(sp->pfn, !kvm_ad_enabled(kvm));
+
+	if (shared)
+		return tdp_mmu_set_spte_atomic(kvm, iter, spte);
+	tdp_mmu_iter_set_spte(kvm, iter, spte);
+	return 0;
 }

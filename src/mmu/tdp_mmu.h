@@ -55,6 +55,23 @@ int tdp_mmu_set_spte_atomic(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte
 /* The same with mmu_lock held for writing; cannot fail. */
 void tdp_mmu_iter_set_spte(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte);
 
+/*
+ * Checks and accounts for a change that has happened; a table that was taken out is dealt with. Context:
+ * mmu_lock, for reading when @shared.
+ */
+void handle_changed_spte(struct kvm *kvm, u64 old_spte, u64 new_spte, u32 level, bool shared);
+/* @sp is to hang at the entry where the walk stands, in a tree of that role. */
+void tdp_mmu_init_child_sp(struct kvm_mmu_page *sp, const struct tdp_iter *iter,
+			   struct kvm_mmu_page_role role);
+/* Links it. Return: 0; with @shared maybe -EBUSY. Context: mmu_lock in that mode, RCU. */
+int tdp_mmu_link_sp(struct kvm *kvm, struct tdp_iter *iter, struct kvm_mmu_page *sp, bool shared);
+/*
+ * split.c: puts @sp, filled with what the huge leaf at @iter says, in its place. Return: 0; with @shared maybe
+ * -EBUSY with iter->old_spte refreshed and @sp empty. Context: as above. Mirrors tdp_mmu_split_huge_page.
+ */
+int tdp_mmu_split_huge_page(struct kvm *kvm, struct tdp_iter *iter, struct kvm_mmu_page *sp,
+			    bool shared);
+
 /* --- zap.c --- */
 
 struct kvm_gfn_range {

@@ -1,7 +1,11 @@
 /*
  * The subject's verbs: a VM's life, vCPU entries, and one attempt of a fault.
  */
-#include "mmu/mmu_internal.h"
+#include <errno.h>
+
+#include "mmu/dirty.h"
+#include "mmu/fault.h"
+#include "mmu/nx.h"
 #include "mmu/tdp_mmu.h"
 
 struct kvm *kvm_vm;
@@ -34,13 +38,20 @@ void subject_create(const struct subject_config *config)
 	kvm->mmu_invalidate_seq = config->seq;
 	kvm->mmu_invalidate_range_start = INVALID_GPA;
 	kvm->mmu_invalidate_range_end = INVALID_GPA;
+	kvm->nr_vcpus = config->nr_vcpus;
+	kvm->tracks_pages = config->tracks_pages;
+	kvm->dirty_mode = config->dirty_mode;
+	if (config->dirty_mode == DIRTY_LOG_RING)
+		kvm_dirty_rings_alloc(kvm);
+	machine_set_ad_bits(kvm_ad_enabled(kvm));
 	init_locks(kvm);
 	kvm_init_memslots(kvm, config);
 	kvm_init_mmu_notifier(kvm);
-	kvm->nr_vcpus = config->nr_vcpus;
 	for (u32 i = 0; i < config->nr_vcpus; i++) {
 		kvm->vcpus[i].kvm = kvm;
 		kvm->vcpus[i].hw = vcpu_create(i);
+		if (kvm->nr_memslots_dirty_logging)
+			vcpu_set_pml(kvm->vcpus[i].hw, kvm_has_pml(kvm));
 	}
 	users = NULL;
 	if (config->counts_users) {
@@ -91,12 +102,31 @@ void subject_close(void)
 
 /* --- vCPUs --- */
 
+/*
+ * An access says what kind of violation it met. A violation without one is taken for a write to something that is
+ * there: if nothing is, the fast path finds that out.
+ */
+static struct kvm_fault_cause cause_of(const struct kvm_vcpu *vcpu, gfn_t gfn, enum access access)
+{
+	return (struct kvm_fault_cause){
+		.gfn = gfn,
+		.access = access,
+		.present = vcpu->hw->violation_present || access == ACCESS_WRITE,
+	};
+}
+
 enum subject_ret subject_fault(u32 vcpu_id, gfn_t gfn, enum access access)
 {
 	struct kvm_vcpu *vcpu = &kvm_vm->vcpus[vcpu_id];
+	struct kvm_fault_cause cause;
 	enum subject_ret ret = SUBJECT_FIXED;
 	int idx;
 
+	/* The exit has made room in the log: the access is simply repeated. */
+	if (unlikely(vcpu->log_full)) {
+		vcpu->log_full = false;
+		return SUBJECT_FIXED;
+	}
 	/* A violation comes from the guest: requests were served and a root was loaded on the way in. */
 	ASSERT(vcpu->root);
 	/* A violation drops the entry that caused it, so that a retried access walks again. */
@@ -105,8 +135,10 @@ enum subject_ret subject_fault(u32 vcpu_id, gfn_t gfn, enum access access)
 	if (vcpu->misconfig)
 		ret = handle_mmio_page_fault(vcpu, gfn);
 	vcpu->misconfig = false;
-	if (ret == SUBJECT_FIXED)
-		ret = kvm_mmu_do_page_fault(vcpu, gfn, access, false);
+	if (ret == SUBJECT_FIXED) {
+		cause = cause_of(vcpu, gfn, access);
+		ret = kvm_mmu_do_page_fault(vcpu, &cause, NULL);
+	}
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 	return ret;
 }
@@ -119,9 +151,33 @@ void subject_retry_wait(u32 vcpu_id, gfn_t gfn)
 		await_change(vcpu->retry_on, vcpu->retry_seen, vcpu->retry_size);
 }
 
-enum subject_ret subject_prefault(u32 vcpu_id, gfn_t gfn)
+enum subject_ret subject_prefault(u32 vcpu_id, gfn_t start, gfn_t end)
 {
-	return kvm_arch_vcpu_pre_fault_memory(&kvm_vm->vcpus[vcpu_id], gfn);
+	return kvm_vcpu_pre_fault_memory(&kvm_vm->vcpus[vcpu_id], start, end);
+}
+
+/* Mirrors kvm_vcpu_write_guest_page. */
+enum subject_ret subject_write_guest(u32 vcpu_id, gfn_t gfn)
+{
+	struct kvm_vcpu *vcpu = &kvm_vm->vcpus[vcpu_id];
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	struct kvm_memory_slot *slot = gfn_to_memslot(kvm_memslots(vcpu->kvm, vcpu->as_id), gfn);
+	enum subject_ret ret = SUBJECT_EMULATE;
+	pfn_t pfn;
+
+	/* A memslot that is going away has no host address any more. */
+	if (slot && !(slot->flags & KVM_MEMSLOT_INVALID)) {
+		ret = SUBJECT_BAD_ADDRESS;
+		if (host_write_user(gfn_to_hva_memslot(slot, gfn), &pfn) == GUP_OK) {
+			ret = SUBJECT_FIXED;
+			event(guest_written, .as_id = slot->as_id, .gfn = gfn, .pfn = pfn);
+			/* The CPU has set no D: nobody else knows of the write. */
+			if (!bug(kernel_write_marks_nothing))
+				mark_page_dirty_in_slot(vcpu, slot, gfn);
+		}
+	}
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	return ret;
 }
 
 void subject_switch_as(u32 vcpu_id)
@@ -145,16 +201,21 @@ static void vcpu_serve_requests(struct kvm_vcpu *vcpu)
 		vcpu_flush_tlb(vcpu->hw);
 	if (vcpu_take_request(vcpu->hw, REQUEST_TLB_FLUSH_RANGE))
 		vcpu_flush_ranges(vcpu->hw);
+	if (vcpu_take_request(vcpu->hw, REQUEST_UPDATE_DIRTY_LOGGING))
+		vmx_update_cpu_dirty_logging(vcpu);
 }
 
-void subject_vcpu_enter(u32 vcpu_id)
+bool subject_vcpu_enter(u32 vcpu_id)
 {
 	struct kvm_vcpu *vcpu = &kvm_vm->vcpus[vcpu_id];
 
 	do {
+		if (kvm_dirty_ring_soft_full(vcpu))
+			return false;
 		vcpu_serve_requests(vcpu);
 		kvm_mmu_reload(vcpu);
 	} while (!vcpu_enter(vcpu->hw));
+	return true;
 }
 
 bool subject_vcpu_access(u32 vcpu_id, gfn_t gfn, enum access access)
@@ -163,12 +224,22 @@ bool subject_vcpu_access(u32 vcpu_id, gfn_t gfn, enum access access)
 	enum guest_result result = vcpu_access(vcpu->hw, gfn, access);
 
 	vcpu->misconfig = result == GUEST_MISCONFIG;
+	vcpu->log_full = result == GUEST_LOG_FULL;
 	return result == GUEST_DONE;
 }
 
 void subject_vcpu_leave(u32 vcpu_id)
 {
-	vcpu_leave(kvm_vm->vcpus[vcpu_id].hw);
+	struct kvm_vcpu *vcpu = &kvm_vm->vcpus[vcpu_id];
+	int idx;
+
+	vcpu_leave(vcpu->hw);
+	if (likely(!vcpu->hw->nr_pml))
+		return;
+	/* Behind every exit: what stays in the log longer is not reported, and when the log is full it overflows. */
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
+	vmx_flush_pml_buffer(vcpu);
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 }
 
 /* --- the VM as a whole --- */
@@ -199,4 +270,48 @@ void subject_zap_all(void)
 void subject_zap_gfn_range(gfn_t start, gfn_t end)
 {
 	kvm_zap_gfn_range(kvm_vm, start, end);
+}
+
+/* --- dirty logs and tracked pages --- */
+
+int subject_get_dirty_log(u32 id, struct dirty_bitmap *bitmap)
+{
+	int error;
+
+	*bitmap = (struct dirty_bitmap){ .words = { 0 } };
+	mutex_lock(&kvm_vm->slots_lock);
+	error = kvm_get_dirty_log_protect(kvm_vm, id, bitmap);
+	mutex_unlock(&kvm_vm->slots_lock);
+	return error;
+}
+
+int subject_clear_dirty_log(u32 id, u32 first, u32 nr_pages, const struct dirty_bitmap *mask)
+{
+	int error;
+
+	mutex_lock(&kvm_vm->slots_lock);
+	error = kvm_clear_dirty_log_protect(kvm_vm, id, first, nr_pages, mask);
+	mutex_unlock(&kvm_vm->slots_lock);
+	return error;
+}
+
+int subject_reset_dirty_rings(void)
+{
+	if (!kvm_vm->rings)
+		return -EINVAL;
+	user_collects_rings(kvm_vm);
+	return (int)kvm_vm_ioctl_reset_dirty_pages(kvm_vm);
+}
+
+void subject_track(u32 as_id, gfn_t gfn, bool on)
+{
+	if (on)
+		kvm_write_track_add_gfn(kvm_vm, as_id, gfn);
+	else
+		kvm_write_track_remove_gfn(kvm_vm, as_id, gfn);
+}
+
+void subject_nx_recovery(void)
+{
+	kvm_recover_nx_huge_pages(kvm_vm);
 }

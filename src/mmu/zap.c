@@ -13,47 +13,12 @@
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"
 #include "mmu/tdp_mmu.h"
+#include "mmu/yield.h"
 
 /* First gfn that no root of this level reaches. */
 static gfn_t tdp_mmu_max_gfn_exclusive(const struct kvm_mmu_page *root)
 {
 	return PT_PAGES(root->role.level + 1);
-}
-
-/* --- giving way --- */
-
-/*
- * Gives way when somebody wants the CPU or mmu_lock and the walk has got on since it last did.
- * Flushes first if @flush. Return: true when it yielded: the caller owes no flush any more, must not
- * touch the iterator and continues its loop.
- */
-static __inlined bool tdp_mmu_iter_cond_resched(struct kvm *kvm, struct tdp_iter *iter, bool flush,
-						bool shared)
-{
-	WARN_ON(iter->yielded);
-	if (!need_resched() && !rwlock_needbreak(&kvm->mmu_lock))
-		return false;
-	/* Progress first: a walk that gave way here already would never end under contention. */
-	if (iter->next_last_level_gfn == iter->yielded_gfn && !bug(yield_without_progress))
-		return false;
-	WARN_ON(iter->gfn > iter->next_last_level_gfn);
-	/*
-	 * Before the unlock: as soon as mmu_lock is free, whoever waits for this range may find it
-	 * empty, owe no flush of its own, and free the pages that TLBs still reach.
-	 */
-	if (flush && !bug(yield_skips_flush))
-		kvm_flush_remote_tlbs(kvm);
-	event(walk_yielded, .root = kern_page_nr(iter->pt_path[iter->root_level]),
-	      .position = iter->next_last_level_gfn);
-	/* Tables may be freed while we are away: no pointer into them survives this. */
-	rcu_read_unlock();
-	if (shared)
-		cond_resched_rwlock_read(&kvm->mmu_lock);
-	else
-		cond_resched_rwlock_write(&kvm->mmu_lock);
-	rcu_read_lock();
-	iter->yielded = true;
-	return true;
 }
 
 /* --- leafs --- */

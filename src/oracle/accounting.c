@@ -13,6 +13,8 @@
  *       tasks have ended every invalid root has been.
  *  AC4  With the VM no page table of it is left. While it is there, updates of its memslots have freed
  *       what they have made and do not use: as many structures have come up as slots have.
+ *  AC7  The list of page tables that execute faults have split off holds linked ones only: recovery would
+ *       work on one that is freed.
  *
  * May be left over: roots, also invalid empty ones that vCPUs hold; linked tables without leaves, MMIO
  * entries, the sequence number, the range fields, pending requests, cached translations. Flushes are due
@@ -33,6 +35,8 @@ static const char frozen_sentence[] = "With all tasks ended no linked entry is F
 static const char page_sentence[] =
 	"With all tasks ended a host page has the host's references only.";
 static const char leak_sentence[] = "With all tasks ended every page table is linked.";
+static const char nx_sentence[] =
+	"With all tasks ended the list of split-off page tables holds linked ones only.";
 static const char table_sentence[] = "The MMU counts as many page tables as are linked.";
 
 static s64 structures; /* of memslots: made and not freed */
@@ -139,6 +143,9 @@ static void judge_counters(const struct end_state *end, const struct mmu_counter
 	if (counters->scheduled_roots || counters->memslot_waiters)
 		convict(end, "AC0", waits_sentence, "scheduled_roots", counters->scheduled_roots,
 			"memslot_waiters", counters->memslot_waiters);
+	if (counters->nx_pages_gone)
+		convict(end, "AC7", nx_sentence, "listed", counters->nx_pages, "gone",
+			counters->nx_pages_gone);
 	if (end->tables != counters->tables)
 		convict(end, "AC1", table_sentence, "linked", end->tables, "counted",
 			counters->tables);

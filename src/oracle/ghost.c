@@ -22,8 +22,10 @@ static void task_reset(struct ghost_task *task)
 	task->unsettled = false;
 	task->section = 0;
 	task->mmu_acquired = nobody;
-	task->bracket = GHOST_OUTSIDE;
-	task->mmu_started = false;
+	task->chores = 0;
+	task->walk = 0;
+	task->walked = 0;
+	task->depth = 0;
 	task->vcpu = 0;
 	task->rcu_synced = task->slots_synced = 0;
 	task->fault.active = false;
@@ -49,6 +51,7 @@ void ghost_reset(u64 seq)
 	ghost.left_inside = false;
 	ghost.memslot.open = ghost.memslot.going = false;
 	ghost.memslot.last = nobody;
+	ghost.nr_logs = 0;
 	for (u32 i = 0; i < VCPUS_MAX; i++)
 		ghost.vcpu_entered[i] = 0;
 	for (u32 i = 0; i < ARRAY_SIZE(ghost.tasks); i++)
@@ -129,8 +132,10 @@ static void table_linked(pfn_t pfn, u32 level, gfn_t base, pfn_t root, enum ghos
 	table->base = base;
 	table->root = root;
 	table->link = (u8)link;
-	if (link == GHOST_DETACHED)
+	if (link == GHOST_DETACHED) {
 		table->detached = ghost_mark(event);
+		table->section = ghost_task(event->task)->section;
+	}
 	if (level == PT_LEVEL_4K)
 		return;
 	for (u32 i = 0; i < PT_ENTRIES; i++)
@@ -175,10 +180,37 @@ static bool installs(const struct event_spte_changed *event)
 {
 	const struct ghost_change *change = &ghost.change;
 
-	if (change->link != GHOST_LINKED || change->by_cpu || !change->is_leaf)
+	if (change->link != GHOST_LINKED || change->by_cpu || !change->is_leaf || change->restores)
 		return false;
 	return !change->was_leaf || pte_pfn(event->old) != pte_pfn(event->new) ||
 	       (event->new & ~event->old &LEAF_PERMISSIONS);
+}
+
+/*
+ * Whether what a leaf gives way to is a table of leafs, built in private, that lead every page where it
+ * was and allow no less: nothing is taken away then.
+ */
+static bool splits(const struct event_spte_changed *event)
+{
+	u32 below = ghost.change.level - 1;
+	const u64 *words = inspect_table(pte_pfn(event->new));
+	u64 rights = event->old & PTE_RWX;
+
+	for (u32 i = 0; words && i < PT_ENTRIES; i++)
+		if (!ghost_is_leaf(words[i], below) || (rights & ~words[i]) ||
+		    pte_pfn(words[i]) != pte_pfn(event->old) + i * PT_PAGES(below))
+			return false;
+	return words;
+}
+
+/* Whether it can be the fast page fault that did it. What it may change is for spte_change to say. */
+static bool restores(const struct event_spte_changed *event)
+{
+	const struct ghost_change *change = &ghost.change;
+	const struct ghost_task *task = ghost_task(event->head.task);
+
+	return task->fault.active && !task->mmu_locks && event->how == PTE_CMPXCHG &&
+	       change->was_leaf && change->is_leaf && pte_pfn(event->old) == pte_pfn(event->new);
 }
 
 void ghost_spte_changed(const struct event_spte_changed *event)
@@ -199,10 +231,17 @@ void ghost_spte_changed(const struct event_spte_changed *event)
 	change->is_leaf = level && ghost_is_leaf(event->new, level);
 	change->was_table = level && ghost_is_table(event->old, level);
 	change->is_table = level && ghost_is_table(event->new, level);
+	change->restores = restores(event);
+	change->splits = change->was_leaf && change->is_table && splits(event);
 	change->installs = installs(event);
 	change->revives =
 		change->is_mapped && !change->was_mapped && table && (table->flags & GHOST_ZAPPED);
-	if (change->installs)
+	/*
+	 * What a fault has made of an entry it has made, whether or not that gives anything; and whoever stands in
+	 * a table that is detached under him may do his work there.
+	 */
+	if (!change->by_cpu && change->is_mapped &&
+	    (change->is_leaf || (change->link != GHOST_LINKED && event->how == PTE_CMPXCHG)))
 		ghost_task(event->head.task)->fault.installed = true;
 	change->previous = nobody;
 	if (!table)
@@ -210,7 +249,7 @@ void ghost_spte_changed(const struct event_spte_changed *event)
 	entry = entry_touched(event->table, event->index, table->birth);
 	change->previous = entry->changed;
 	entry->changed = ghost_mark(&event->head);
-	if (change->installs)
+	if (change->installs || change->restores)
 		entry->installed = ghost_mark(&event->head);
 	if (change->link == GHOST_LINKED && (change->was_table || change->is_table))
 		relink(event);
@@ -255,8 +294,113 @@ void ghost_root_changed(const struct event *event)
 
 void ghost_walk_begun(const struct event_walk_begun *event)
 {
+	struct ghost_task *task = ghost_task(event->head.task);
+
 	if (event->kind == WALK_ZAP_ALL)
 		ghost.dying = true;
+	task->chores |= GHOST_WALKS;
+	task->walk = (u32)event->kind;
+	task->walked = event->head.time;
+}
+
+/* --- dirty logs --- */
+
+const struct ghost_log *ghost_log(u64 as_id, gfn_t gfn)
+{
+	for (u32 i = 0; i < ghost.nr_logs; i++)
+		if (ghost.logs[i].as_id == as_id &&
+		    gfn_in(gfn, ghost.logs[i].start, ghost.logs[i].end))
+			return &ghost.logs[i];
+	return NULL;
+}
+
+/* Forgets all logs that overlap [start, end). */
+static void logs_end(u64 as_id, gfn_t start, gfn_t end)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < ghost.nr_logs; i++) {
+		const struct ghost_log *log = &ghost.logs[i];
+
+		if (log->as_id == as_id && log->start < end && start < log->end)
+			continue;
+		if (kept++ != i)
+			ghost.logs[kept - 1] = *log;
+	}
+	ghost.nr_logs = kept;
+}
+
+static void log_begins(u64 as_id, gfn_t start, gfn_t end)
+{
+	struct ghost_log *log;
+
+	logs_end(as_id, start, end);
+	if (ghost.nr_logs == SLOTS_MAX)
+		return;
+	log = &ghost.logs[ghost.nr_logs++];
+	*log = (struct ghost_log){
+		.as_id = as_id, .start = start, .end = end, .serial = ++ghost.log_serials
+	};
+}
+
+/*
+ * A memslot is published: from here on its pages are marked if it logs. Whoever turns that on is told
+ * of behind it, and in between faults may have marked what they have mapped.
+ */
+static void slot_added(const struct event_memslot_changed *event)
+{
+	for (u32 i = 0; i < inspect_nr_slots(); i++) {
+		struct slot_view slot = inspect_slot(i);
+
+		if (slot.as_id == event->as_id && slot.start == event->start &&
+		    slot.end == event->end && slot.logging)
+			return log_begins(event->as_id, event->start, event->end);
+	}
+	logs_end(event->as_id, event->start, event->end);
+}
+
+/* Return: the log that the event speaks of, made if it was not told of before. */
+static struct ghost_log *log_told_of(const struct event_dirty_log_changed *event)
+{
+	struct ghost_log *log = (struct ghost_log *)ghost_log(event->as_id, event->start);
+	bool told = log && log->start == event->start && log->end == event->end && !log->enabled;
+
+	if (!told) {
+		log_begins(event->as_id, event->start, event->end);
+		log = (struct ghost_log *)ghost_log(event->as_id, event->start);
+	}
+	if (!log)
+		return NULL;
+	log->mode = event->mode;
+	log->d_bits = event->d_bits;
+	return log;
+}
+
+void ghost_dirty_log_changed(const struct event_dirty_log_changed *event)
+{
+	struct ghost_task *task = ghost_task(event->head.task);
+	struct ghost_log *log = (struct ghost_log *)ghost_log(event->as_id, event->start);
+
+	switch (event->step) {
+	case DIRTY_LOG_ENABLING:
+		task->chores |= GHOST_ENABLES;
+		task->walked = event->head.time;
+		log_told_of(event);
+		return;
+	case DIRTY_LOG_ENABLED:
+		/* A memslot that is created, or comes to its new place, with a log needs no enabling. */
+		log = log_told_of(event);
+		if (log)
+			log->enabled = event->head.time;
+		task->chores &= ~(u32)GHOST_ENABLES;
+		return;
+	case DIRTY_LOG_DISABLING:
+		if (log)
+			log->enabled = 0;
+		return;
+	case DIRTY_LOG_DISABLED:
+		return logs_end(event->as_id, event->start, event->end);
+	}
 }
 
 /* --- memslots and grace periods --- */
@@ -278,6 +422,10 @@ void ghost_memslot_changed(const struct event_memslot_changed *event)
 		memslot->start = event->start;
 		memslot->end = event->end;
 		return;
+	case MEMSLOT_GONE:
+		return logs_end(event->as_id, event->start, event->end);
+	case MEMSLOT_ADDED:
+		return slot_added(event);
 	case MEMSLOT_ENDED:
 		memslot->open = memslot->going = false;
 		return;
@@ -424,19 +572,28 @@ const struct ghost_invalidation *ghost_invalidating(gfn_t gfn)
 	return NULL;
 }
 
-/* Notifications of one task do not nest. All four events hold the range, and nothing else. */
+/*
+ * All four events hold the range, and nothing else. Notifications of one task nest: what a huge page of
+ * the host is split for stands inside another one.
+ */
 void ghost_notifier_moved(const struct event *event, enum ghost_bracket to)
 {
 	struct ghost_task *task = ghost_task(event->task);
+	struct ghost_notification *at;
 
-	ghost.nr_started += (to == GHOST_STARTED) - (task->bracket == GHOST_STARTED);
-	task->bracket = to;
-	if (to == GHOST_OUTSIDE) {
-		ghost.left_inside |= task->mmu_started && ghost.released.time;
-		task->mmu_started = false;
-	}
-	task->range.start = event_field(event, 0);
-	task->range.end = event_field(event, 1);
+	if (to == GHOST_STARTING && task->depth < GHOST_NESTED_MAX)
+		task->notifications[task->depth++] = (struct ghost_notification){ 0 };
+	if (!task->depth)
+		return;
+	at = &task->notifications[task->depth - 1];
+	ghost.nr_started += (to == GHOST_STARTED) - (at->bracket == GHOST_STARTED);
+	at->bracket = to;
+	at->range.start = event_field(event, 0);
+	at->range.end = event_field(event, 1);
+	if (to != GHOST_OUTSIDE)
+		return;
+	ghost.left_inside |= at->mmu_started && ghost.released.time;
+	task->depth--;
 }
 
 /* --- faults --- */

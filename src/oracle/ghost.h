@@ -57,6 +57,7 @@ struct ghost_table {
 	u8 flags; /* mask of enum ghost_root_flag */
 	u8 as_id; /* of a root */
 	struct ghost_mark detached; /* when it was taken out of the tree; of a root: off the list */
+	u64 section; /* of mmu_lock, in which that was done */
 };
 
 struct ghost_entry {
@@ -75,7 +76,11 @@ struct ghost_change {
 	bool was_mapped, is_mapped; /* hardware present or present to KVM */
 	bool was_leaf, is_leaf, was_table, is_table; /* false while the level is unknown */
 	bool by_cpu;
-	bool installs; /* linked; software made a leaf, or gave a leaf a permission */
+	/* By a fault without mmu_lock: a leaf of the same frame takes its place, in one exchange. */
+	bool restores;
+	/* A leaf gave way to a table whose leafs say the same, or allow more. */
+	bool splits;
+	bool installs; /* linked; software made a leaf, or gave a leaf a permission; no restores */
 	bool revives; /* something present came into a root that had been zapped */
 };
 
@@ -106,7 +111,34 @@ struct ghost_fault {
 	struct ghost_mark checked;
 };
 
+/*
+ * A step of a memslot's dirty log. The log is known from ENABLING, when readers find the slot with it, until
+ * DISABLED, or until the slot is gone.
+ */
+struct ghost_log {
+	u64 as_id, mode; /* enum dirty_log_mode */
+	gfn_t start, end;
+	u64 serial; /* tells apart the logs that a slot has in turn; 0: nobody's */
+	u64 enabled; /* time when writes began to count; 0: they do not, or no longer */
+	bool d_bits;
+};
+
+/* Notifications of a task that are open at a time: the host splits huge pages inside another one. */
+#define GHOST_NESTED_MAX 4
 enum ghost_bracket { GHOST_OUTSIDE, GHOST_STARTING, GHOST_STARTED, GHOST_ENDING };
+
+struct ghost_notification {
+	u32 bracket; /* enum ghost_bracket: where between notifier_start and _end_returned */
+	bool mmu_started; /* in it the MMU has heard of the start only */
+	struct hva_range range;
+};
+
+/* What a task is doing to a memslot as a whole. */
+enum ghost_chore {
+	GHOST_WALKS = 1, /* between walk_begun and walk_ended */
+	GHOST_HARVESTS = 2,
+	GHOST_ENABLES = 4 /* a dirty log, and has not ended to */
+};
 
 struct ghost_task {
 	u32 locks; /* of any class; all that is known of those that are not mmu_lock */
@@ -114,9 +146,11 @@ struct ghost_task {
 	bool unsettled; /* invalidation events in this mmu_lock section */
 	u64 section; /* number of the last mmu_lock section entered, from 1 */
 	struct ghost_mark mmu_acquired;
-	u32 bracket; /* enum ghost_bracket: where between notifier_start and _end_returned */
-	bool mmu_started; /* in it the MMU has heard of the start only */
-	struct hva_range range; /* of that notification */
+	u32 chores; /* mask of enum ghost_chore */
+	u32 walk; /* enum walk_kind, of the last one */
+	u64 walked; /* time when that, or the enabling that it is part of, began */
+	u32 depth; /* open notifications; the innermost one is depth - 1 */
+	struct ghost_notification notifications[GHOST_NESTED_MAX];
 	u64 rcu_synced; /* time of the last synchronize_rcu() */
 	u64 slots_synced; /* likewise, of the memslots' readers */
 	u32 vcpu; /* the one that it runs */
@@ -141,7 +175,7 @@ extern struct ghost {
 	u32 active; /* invalidations begun and not ended */
 	u32 nr_open; /* of which these are kept */
 	u32 unsettled; /* tasks in an mmu_lock section with invalidation events */
-	u32 nr_started; /* tasks between notifier_start_returned and notifier_end */
+	u32 nr_started; /* notifications between notifier_start_returned and notifier_end */
 	u64 settled; /* time when the last section with invalidation events ended, 0: never */
 	struct gfn_range hull; /* of all ranges since active was 0; start >= end: empty */
 	struct ghost_mark ended; /* last end */
@@ -151,6 +185,9 @@ extern struct ghost {
 	struct ghost_mark released; /* the MMU's release has returned */
 	bool left_inside; /* after which it has missed the end of a start */
 	struct ghost_memslot memslot;
+	u64 log_serials;
+	u32 nr_logs;
+	struct ghost_log logs[SLOTS_MAX];
 	u64 vcpu_entered[VCPUS_MAX]; /* time when each vCPU went into the guest for the last time */
 	struct ghost_table freed; /* of a page table that is being freed: what was known of it */
 	struct ghost_change change;
@@ -158,21 +195,23 @@ extern struct ghost {
 } ghost;
 
 /* Events that the ghost state is built from; oracle.c hands them to what ghost_build.h offers. */
-#define ghost_interest                                                             \
-	(BIT_ULL(EVENT_lock_acquired) | BIT_ULL(EVENT_lock_released) |             \
-	 BIT_ULL(EVENT_frame_allocated) | BIT_ULL(EVENT_frame_freed) |             \
-	 BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_notifier_start) |             \
-	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_notifier_end) |    \
-	 BIT_ULL(EVENT_notifier_end_returned) | BIT_ULL(EVENT_root_created) |      \
-	 BIT_ULL(EVENT_fault_begun) | BIT_ULL(EVENT_fault_snapshot) |              \
-	 BIT_ULL(EVENT_fault_translated) | BIT_ULL(EVENT_fault_checked) |          \
-	 BIT_ULL(EVENT_fault_ended) | BIT_ULL(EVENT_invalidate_begun) |            \
-	 BIT_ULL(EVENT_invalidate_range_added) | BIT_ULL(EVENT_invalidate_ended) | \
-	 BIT_ULL(EVENT_root_invalidated) | BIT_ULL(EVENT_root_zapped) |            \
-	 BIT_ULL(EVENT_root_unlisted) | BIT_ULL(EVENT_walk_begun) |                \
-	 BIT_ULL(EVENT_memslot_changed) | BIT_ULL(EVENT_synchronized) |            \
-	 BIT_ULL(EVENT_cmpxchg_refused) | BIT_ULL(EVENT_subscriber_called) |       \
-	 BIT_ULL(EVENT_vcpu_entered))
+#define ghost_interest                                                                 \
+	(EVENT_BIT(EVENT_lock_acquired) | EVENT_BIT(EVENT_lock_released) |             \
+	 EVENT_BIT(EVENT_frame_allocated) | EVENT_BIT(EVENT_frame_freed) |             \
+	 EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_notifier_start) |             \
+	 EVENT_BIT(EVENT_notifier_start_returned) | EVENT_BIT(EVENT_notifier_end) |    \
+	 EVENT_BIT(EVENT_notifier_end_returned) | EVENT_BIT(EVENT_root_created) |      \
+	 EVENT_BIT(EVENT_fault_begun) | EVENT_BIT(EVENT_fault_snapshot) |              \
+	 EVENT_BIT(EVENT_fault_translated) | EVENT_BIT(EVENT_fault_checked) |          \
+	 EVENT_BIT(EVENT_fault_ended) | EVENT_BIT(EVENT_invalidate_begun) |            \
+	 EVENT_BIT(EVENT_invalidate_range_added) | EVENT_BIT(EVENT_invalidate_ended) | \
+	 EVENT_BIT(EVENT_root_invalidated) | EVENT_BIT(EVENT_root_zapped) |            \
+	 EVENT_BIT(EVENT_root_unlisted) | EVENT_BIT(EVENT_walk_begun) |                \
+	 EVENT_BIT(EVENT_memslot_changed) | EVENT_BIT(EVENT_synchronized) |            \
+	 EVENT_BIT(EVENT_cmpxchg_refused) | EVENT_BIT(EVENT_subscriber_called) |       \
+	 EVENT_BIT(EVENT_vcpu_entered) | EVENT_BIT(EVENT_walk_ended) |                 \
+	 EVENT_BIT(EVENT_harvest_begun) | EVENT_BIT(EVENT_harvest_ended) |             \
+	 EVENT_BIT(EVENT_dirty_log_changed))
 
 /* The MMU under test registers first. */
 #define GHOST_MMU_SUBSCRIBER 0
@@ -187,6 +226,23 @@ static inline struct ghost_task *ghost_task(u32 task)
 {
 	return &ghost.tasks[task < TASKS_MAX ? task : TASKS_MAX];
 }
+
+/* Return: the notification that @task is in, the innermost one; NULL: none. */
+static inline const struct ghost_notification *ghost_notification(const struct ghost_task *task)
+{
+	return task->depth ? &task->notifications[task->depth - 1] : NULL;
+}
+
+/* Whether @task is in the middle of what user space, or the kernel, asks for about a dirty log. */
+static inline bool ghost_logs_dirty(const struct ghost_task *task)
+{
+	return (task->chores & (GHOST_HARVESTS | GHOST_ENABLES)) ||
+	       ((task->chores & GHOST_WALKS) &&
+		(task->walk == WALK_WRPROT || task->walk == WALK_CLEAR_DIRTY));
+}
+
+/* Return: the dirty log that @gfn has, NULL if there is none. */
+const struct ghost_log *ghost_log(u64 as_id, gfn_t gfn);
 
 /* Return: the record of a table that is or was linked in this schedule, else NULL. */
 const struct ghost_table *ghost_linked_table(pfn_t pfn);

@@ -37,6 +37,7 @@ __noinline void ghost_spte_changed(const struct event_spte_changed *event);
 __noinline void ghost_root_created(const struct event_root_created *event);
 __noinline void ghost_root_changed(const struct event *event);
 __noinline void ghost_walk_begun(const struct event_walk_begun *event);
+__noinline void ghost_dirty_log_changed(const struct event_dirty_log_changed *event);
 __noinline void ghost_memslot_changed(const struct event_memslot_changed *event);
 __noinline void ghost_synchronized(const struct event_synchronized *event);
 __noinline void ghost_mmu_released(const struct event *event);
@@ -57,8 +58,22 @@ static inline void ghost_subscriber_called(const struct event_subscriber_called 
 		return;
 	if (event->what == NOTIFIER_RELEASE)
 		ghost_mmu_released(&event->head);
-	else if (event->what != NOTIFIER_CHANGE_PTE)
-		task->mmu_started = event->what == NOTIFIER_START && !event->error;
+	else if (event->what != NOTIFIER_CHANGE_PTE && task->depth)
+		task->notifications[task->depth - 1].mmu_started =
+			event->what == NOTIFIER_START && !event->error;
+}
+
+/* What the task was, or is from here on, in the middle of. */
+static inline void ghost_chores(const struct event *event)
+{
+	struct ghost_task *task = ghost_task(event->task);
+
+	if (event->id == EVENT_walk_ended)
+		task->chores &= ~(u32)GHOST_WALKS;
+	else if (event->id == EVENT_harvest_begun)
+		task->chores |= GHOST_HARVESTS;
+	else
+		task->chores &= ~(u32)GHOST_HARVESTS;
 }
 
 /* Context: of lock events, those that do not only count. @id: the event's. */
@@ -85,6 +100,12 @@ __attribute__((always_inline)) static inline void ghost_event(const struct event
 		return ghost_root_changed(event);
 	case EVENT_walk_begun:
 		return ghost_walk_begun(payload);
+	case EVENT_walk_ended:
+	case EVENT_harvest_begun:
+	case EVENT_harvest_ended:
+		return ghost_chores(event);
+	case EVENT_dirty_log_changed:
+		return ghost_dirty_log_changed(payload);
 	case EVENT_memslot_changed:
 		return ghost_memslot_changed(payload);
 	case EVENT_synchronized:

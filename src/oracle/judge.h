@@ -18,42 +18,56 @@
 #include "oracle/oracles.def"
 #undef ORACLE
 
-#define stale_mapping_interest                                                 \
-	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_host_pte_changed) |       \
-	 BIT_ULL(EVENT_frame_freed) | BIT_ULL(EVENT_notifier_start_returned) | \
-	 BIT_ULL(EVENT_guest_accessed) | BIT_ULL(EVENT_memslot_changed) |      \
-	 BIT_ULL(EVENT_subscriber_called) | BIT_ULL(EVENT_mmio_used))
-#define stale_tlb_interest                                                     \
-	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_lock_released) |          \
-	 BIT_ULL(EVENT_notifier_start_returned) | BIT_ULL(EVENT_root_loaded) | \
-	 BIT_ULL(EVENT_root_invalidated) | BIT_ULL(EVENT_request_sent) |       \
-	 BIT_ULL(EVENT_request_waited) | BIT_ULL(EVENT_vcpu_entered))
-#define lifetime_interest                                                                  \
-	(BIT_ULL(EVENT_frame_freed) | BIT_ULL(EVENT_rcu_queued) | BIT_ULL(EVENT_rcu_ran) | \
-	 BIT_ULL(EVENT_memslot_changed) | BIT_ULL(EVENT_root_loaded) | BIT_ULL(EVENT_dead_access))
-#define spte_change_interest (BIT_ULL(EVENT_spte_changed))
-#define false_retry_interest (BIT_ULL(EVENT_fault_retried) | BIT_ULL(EVENT_fault_ended))
-#define lock_order_interest                                                  \
-	(BIT_ULL(EVENT_lock_nested) | BIT_ULL(EVENT_rcuwait_taken) |         \
-	 BIT_ULL(EVENT_slept_in_atomic) | BIT_ULL(EVENT_slept_in_nonblock) | \
-	 BIT_ULL(EVENT_fault_retried))
-#define progress_interest                                                                         \
-	(BIT_ULL(EVENT_fault_begun) | BIT_ULL(EVENT_fault_retried) | BIT_ULL(EVENT_fault_ended) | \
-	 BIT_ULL(EVENT_walk_begun) | BIT_ULL(EVENT_walk_yielded) | BIT_ULL(EVENT_task_stuck) |    \
-	 BIT_ULL(EVENT_deadlocked))
-#define stall_interest \
-	(BIT_ULL(EVENT_walk_begun) | BIT_ULL(EVENT_walk_ended) | BIT_ULL(EVENT_yield_overdue))
-#define accounting_interest                                         \
-	(BIT_ULL(EVENT_spte_changed) | BIT_ULL(EVENT_root_zapped) | \
-	 BIT_ULL(EVENT_memslot_changed) | BIT_ULL(EVENT_quiesced))
-#define notifier_pairing_interest                                                  \
-	(BIT_ULL(EVENT_notifier_start) | BIT_ULL(EVENT_notifier_start_returned) |  \
-	 BIT_ULL(EVENT_notifier_end_returned) | BIT_ULL(EVENT_subscriber_joined) | \
-	 BIT_ULL(EVENT_subscriber_called) | BIT_ULL(EVENT_subscriber_left) |       \
-	 BIT_ULL(EVENT_invalidate_begun) | BIT_ULL(EVENT_invalidate_ended) |       \
-	 BIT_ULL(EVENT_active_raised) | BIT_ULL(EVENT_in_progress_lowered) |       \
-	 BIT_ULL(EVENT_active_lowered))
-#define assertion_interest (BIT_ULL(EVENT_warned) | BIT_ULL(EVENT_op_left_holding))
+#define stale_mapping_interest                                                     \
+	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_host_pte_changed) |       \
+	 EVENT_BIT(EVENT_frame_freed) | EVENT_BIT(EVENT_notifier_start_returned) | \
+	 EVENT_BIT(EVENT_guest_accessed) | EVENT_BIT(EVENT_memslot_changed) |      \
+	 EVENT_BIT(EVENT_subscriber_called) | EVENT_BIT(EVENT_mmio_used))
+#define stale_tlb_interest                                                         \
+	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_lock_released) |          \
+	 EVENT_BIT(EVENT_notifier_start_returned) | EVENT_BIT(EVENT_root_loaded) | \
+	 EVENT_BIT(EVENT_root_invalidated) | EVENT_BIT(EVENT_request_sent) |       \
+	 EVENT_BIT(EVENT_request_waited) | EVENT_BIT(EVENT_vcpu_entered) |         \
+	 EVENT_BIT(EVENT_harvest_ended) | EVENT_BIT(EVENT_dirty_log_changed))
+#define lifetime_interest                                                                        \
+	(EVENT_BIT(EVENT_frame_freed) | EVENT_BIT(EVENT_rcu_queued) | EVENT_BIT(EVENT_rcu_ran) | \
+	 EVENT_BIT(EVENT_memslot_changed) | EVENT_BIT(EVENT_root_loaded) |                       \
+	 EVENT_BIT(EVENT_dead_access))
+#define spte_change_interest (EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_lock_released))
+/* Entries written in detached tables that are still to be emptied: when mmu_lock is released they must be. */
+extern u32 spte_change_late;
+#define lost_dirty_interest                                                     \
+	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_guest_accessed) |      \
+	 EVENT_BIT(EVENT_guest_written) | EVENT_BIT(EVENT_pml_logged) |         \
+	 EVENT_BIT(EVENT_pml_taken) | EVENT_BIT(EVENT_dirty_marked) |           \
+	 EVENT_BIT(EVENT_dirty_taken) | EVENT_BIT(EVENT_harvest_ended) |        \
+	 EVENT_BIT(EVENT_dirty_given_up) | EVENT_BIT(EVENT_dirty_log_changed) | \
+	 EVENT_BIT(EVENT_memslot_changed) | EVENT_BIT(EVENT_quiesced))
+#define false_retry_interest (EVENT_BIT(EVENT_fault_retried) | EVENT_BIT(EVENT_fault_ended))
+#define lock_order_interest                                                      \
+	(EVENT_BIT(EVENT_lock_nested) | EVENT_BIT(EVENT_rcuwait_taken) |         \
+	 EVENT_BIT(EVENT_slept_in_atomic) | EVENT_BIT(EVENT_slept_in_nonblock) | \
+	 EVENT_BIT(EVENT_fault_retried))
+#define progress_interest                                                \
+	(EVENT_BIT(EVENT_fault_begun) | EVENT_BIT(EVENT_fault_retried) | \
+	 EVENT_BIT(EVENT_fault_ended) | EVENT_BIT(EVENT_walk_begun) |    \
+	 EVENT_BIT(EVENT_walk_yielded) | EVENT_BIT(EVENT_task_stuck) |   \
+	 EVENT_BIT(EVENT_deadlocked))
+#define stall_interest                                                     \
+	(EVENT_BIT(EVENT_walk_begun) | EVENT_BIT(EVENT_walk_ended) |       \
+	 EVENT_BIT(EVENT_yield_overdue) | EVENT_BIT(EVENT_harvest_begun) | \
+	 EVENT_BIT(EVENT_harvest_ended) | EVENT_BIT(EVENT_dirty_taken))
+#define accounting_interest                                             \
+	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_root_zapped) | \
+	 EVENT_BIT(EVENT_memslot_changed) | EVENT_BIT(EVENT_quiesced))
+#define notifier_pairing_interest                                                      \
+	(EVENT_BIT(EVENT_notifier_start) | EVENT_BIT(EVENT_notifier_start_returned) |  \
+	 EVENT_BIT(EVENT_notifier_end_returned) | EVENT_BIT(EVENT_subscriber_joined) | \
+	 EVENT_BIT(EVENT_subscriber_called) | EVENT_BIT(EVENT_subscriber_left) |       \
+	 EVENT_BIT(EVENT_invalidate_begun) | EVENT_BIT(EVENT_invalidate_ended) |       \
+	 EVENT_BIT(EVENT_active_raised) | EVENT_BIT(EVENT_in_progress_lowered) |       \
+	 EVENT_BIT(EVENT_active_lowered))
+#define assertion_interest (EVENT_BIT(EVENT_warned) | EVENT_BIT(EVENT_op_left_holding))
 
 /*
  * Of an event that many see and few act on: whether this oracle does. Looked at before it is called,
@@ -67,7 +81,16 @@ static inline bool judge_matters(enum oracle_id oracle, const struct event *even
 	case EVENT_spte_changed:
 		if (oracle == ORACLE_stale_mapping)
 			return ghost.change.installs;
+		if (oracle == ORACLE_lost_dirty)
+			return ghost.nr_logs && (ghost.change.installs || ghost.change.restores);
 		return oracle != ORACLE_accounting || ghost.change.revives;
+	case EVENT_lock_released:
+		return oracle != ORACLE_spte_change || unlikely(spte_change_late);
+	case EVENT_guest_accessed:
+	case EVENT_guest_written:
+	case EVENT_pml_taken:
+	case EVENT_quiesced:
+		return oracle != ORACLE_lost_dirty || ghost.nr_logs;
 	case EVENT_frame_freed: {
 		const struct event_frame_freed *freed = payload;
 

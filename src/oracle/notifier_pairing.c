@@ -42,15 +42,16 @@ static struct {
 	u32 releases;
 } subscribers[SUBSCRIBERS_MAX];
 
-/* What a task's notification has done so far. */
+/* What a task's notification has done so far; [task][0]: what it does outside of any. */
 static struct progress {
 	u32 owed; /* mask of subscribers that agreed to the start and heard of no end yet */
 	u32 raised, begun, ended, lowered;
 	bool dropped; /* the count was lowered */
 	bool refused; /* by a subscriber */
 	struct ghost_mark started[SUBSCRIBERS_MAX];
+	struct hva_range range;
 	struct ghost_mark start, last; /* of the notification; last invalidation event */
-} tasks[TASKS_MAX + 1];
+} tasks[TASKS_MAX + 1][GHOST_NESTED_MAX + 1];
 static u32 touched; /* mask of those that there is something to forget of */
 
 static void forget(struct progress *task)
@@ -69,21 +70,26 @@ void notifier_pairing_reset(void)
 		subscribers[i].releases = 0;
 	}
 	for (; touched; touched &= touched - 1)
-		forget(&tasks[__builtin_ctz(touched)]);
+		for (u32 i = 0; i <= GHOST_NESTED_MAX; i++)
+			forget(&tasks[__builtin_ctz(touched)][i]);
 }
 
+/* Of the innermost notification that is open once @event has happened; or the one that has ended with it. */
 static struct progress *of_task(const struct event *event)
 {
 	u32 task = event->task < TASKS_MAX ? event->task : TASKS_MAX;
+	u32 depth = ghost_task(event->task)->depth;
 
+	if (event->id == EVENT_notifier_end_returned && depth < GHOST_NESTED_MAX)
+		depth++;
 	touched |= 1u << task;
-	return &tasks[task];
+	return &tasks[task][depth];
 }
 
 static void convict(const struct event *event, const char *class, const char *sentence,
 		    struct ghost_mark against, const char *name, u64 value)
 {
-	const struct hva_range *range = &ghost_task(event->task)->range;
+	const struct hva_range *range = &of_task(event)->range;
 
 	oracle_convict(&(struct finding){
 		.oracle = ORACLE_notifier_pairing,
@@ -106,10 +112,9 @@ static bool is_going(u32 subscriber)
 
 static bool range_differs(const struct event_subscriber_called *event)
 {
-	const struct ghost_task *task = ghost_task(event->head.task);
+	const struct ghost_notification *open = ghost_notification(ghost_task(event->head.task));
 
-	return task->bracket == GHOST_OUTSIDE || event->start != task->range.start ||
-	       event->end != task->range.end;
+	return !open || event->start != open->range.start || event->end != open->range.end;
 }
 
 static void start_called(const struct event_subscriber_called *event, u32 subscriber)
@@ -171,6 +176,15 @@ static __noinline void subscriber_left(const struct event_subscriber_left *event
 
 /* --- the notification as a whole --- */
 
+static __noinline void notification_begun(const struct event *event)
+{
+	struct progress *task = of_task(event);
+
+	forget(task);
+	task->start = ghost_mark(event);
+	task->range = ghost_notification(ghost_task(event->task))->range;
+}
+
 static void start_returned(const struct event *event)
 {
 	const struct progress *task = of_task(event);
@@ -200,7 +214,7 @@ static __noinline void notification_over(const struct event *event)
 static __noinline void step(const struct event *event)
 {
 	struct progress *task = of_task(event);
-	bool inside = ghost_task(event->task)->bracket != GHOST_OUTSIDE;
+	bool inside = ghost_task(event->task)->depth;
 
 	switch (event->id) {
 	case EVENT_active_raised:
@@ -240,9 +254,7 @@ void notifier_pairing_event(const struct event *event)
 
 	switch (event->id) {
 	case EVENT_notifier_start:
-		forget(of_task(event));
-		of_task(event)->start = ghost_mark(event);
-		return;
+		return notification_begun(event);
 	case EVENT_notifier_start_returned:
 		return start_returned(event);
 	case EVENT_notifier_end_returned:

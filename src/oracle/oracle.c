@@ -21,7 +21,7 @@ const char *const retry_class_names[RETRY_CLASS_COUNT] = {
 
 /* What the ghost state or any oracle wants to see. */
 #define ORACLE(name, what) | name##_interest
-static const u64 judged = ghost_interest
+static const event_mask judged = ghost_interest
 #include "oracle/oracles.def"
 	;
 #undef ORACLE
@@ -52,8 +52,13 @@ __attribute__((always_inline)) static inline void judge(const struct event *even
 #undef ORACLE
 }
 
-static void sink(const struct event *event)
+/* Any event: of those that are tapped, and of who has them at hand as such. */
+__cold void event_sink(const struct event *event)
 {
+	if (tap)
+		tap(event);
+	if (verdict.violated)
+		return;
 	switch (event->id) {
 #define EVENT(name, fields)                 \
 	case EVENT_##name:                  \
@@ -64,25 +69,22 @@ static void sink(const struct event *event)
 	}
 }
 
-__cold static void sink_special(const struct event *event)
-{
-	if (tap)
-		tap(event);
-	if (!verdict.violated)
-		sink(event);
-}
-
-void event_sink(const struct event *event)
-{
-	if (unlikely(special))
-		sink_special(event);
-	else
-		sink(event);
-}
+/* One entrance for each event: no switch stands between an event and its judges. */
+#define EVENT(name, fields)                           \
+	void event_tell_##name(struct event *event)   \
+	{                                             \
+		event_fill_head(event, EVENT_##name); \
+		if (unlikely(special))                \
+			event_sink(event);            \
+		else                                  \
+			judge(event, EVENT_##name);   \
+	}
+#include "base/events.def"
+#undef EVENT
 
 static void set_interest(void)
 {
-	event_context.interest = tap ? ~0ull : judged;
+	event_context.interest = tap ? ~(event_mask)0 : judged;
 	/* What the others protect is judged where it changes; whether one is left held, kern tells. */
 	event_context.lock_interest = tap ? ~0ull : BIT_ULL(LOCK_mmu_lock);
 	special = tap || verdict.violated;

@@ -9,7 +9,8 @@
  *       about to tell vCPUs that their root is invalid. So does a fourth attempt at one access,
  *       whatever the first three said. An attempt that failed because the environment refused it an
  *       exchange does not count. And: a walk that gave way goes on before it gives way again; two
- *       yields at one position convict.
+ *       yields at one position convict. A split that has no table at hand gives the locks back to get
+ *       one, which counts as a yield and asks nobody: once for each level that there is to split.
  *
  * A storm of unrelated invalidations may starve a fault for ever, and a schedule that has used up
  * its points says nothing: neither convicts.
@@ -39,6 +40,7 @@ static struct {
 	struct row tries; /* attempts that began */
 	struct row retries; /* attempts that ended in RETRY, since one ended otherwise */
 	gfn_t yielded_at;
+	u32 again; /* times in a row, behind the first, that it yielded there */
 	struct ghost_mark yielded;
 } tasks[TASKS_MAX];
 
@@ -168,14 +170,14 @@ static void deadlocked(const struct event_deadlocked *event)
 
 /* --- PR2: attempts --- */
 
-static bool notifies(const struct ghost_task *task, gfn_t gfn)
+static bool notifies(const struct ghost_notification *notification, gfn_t gfn)
 {
 	for (u32 i = 0; i < inspect_nr_slots(); i++) {
 		struct slot_view slot = inspect_slot(i);
 		hva_t hva = slot.hva + (gfn - slot.start);
 
-		if (gfn_in(gfn, slot.start, slot.end) && hva >= task->range.start &&
-		    hva < task->range.end)
+		if (gfn_in(gfn, slot.start, slot.end) && hva >= notification->range.start &&
+		    hva < notification->range.end)
 			return true;
 	}
 	return false;
@@ -192,9 +194,9 @@ static bool others_hold(u32 task, gfn_t gfn)
 	if (ghost.invalidating & ~(1u << task))
 		return true;
 	for (u32 i = 0; i < TASKS_MAX; i++)
-		if (i != task && ghost.tasks[i].bracket != GHOST_OUTSIDE &&
-		    notifies(&ghost.tasks[i], gfn))
-			return true;
+		for (u32 n = 0; i != task && n < ghost.tasks[i].depth; n++)
+			if (notifies(&ghost.tasks[i].notifications[n], gfn))
+				return true;
 	return false;
 }
 
@@ -262,11 +264,14 @@ static void fault_ended(const struct event_fault_ended *event)
 
 static void walk_yielded(const struct event_walk_yielded *event)
 {
-	u32 task = event->head.task;
+	u32 task = event->head.task, may;
 
 	if (task >= TASKS_MAX)
 		return;
-	if (tasks[task].yielded.time && tasks[task].yielded_at == event->position)
+	may = ghost.tasks[task].walk == WALK_SPLIT ? ghost_root(event->root).level : 0;
+	if (!tasks[task].yielded.time || tasks[task].yielded_at != event->position)
+		tasks[task].again = 0;
+	else if (++tasks[task].again > may)
 		oracle_convict(&(struct finding){
 			.oracle = ORACLE_progress,
 			.class = "PR2",

@@ -7,14 +7,18 @@
  *  SM2  At the same moment no usable TLB entry translates to the old frame; for read-only: none
  *       that writes without asking the tables again. So whenever the guest accesses a page, by TLB
  *       or by a walk, the host maps that frame there, and maps it writable if it is a write.
- *  SM3  When a leaf is installed or gains a permission, the host maps that very frame there; a leaf
- *       that may be made writable needs a host mapping that is writable.
+ *       When a huge leaf of the host gives way to a table nothing is taken away, nor when one takes the
+ *       place of a table: entries that changed before have been judged. Else all of its pages are.
+ *  SM3  When a leaf is installed or gains a permission, the host maps that very frame there, for each
+ *       page of a huge leaf; a leaf that may be made writable needs a host mapping that is writable;
+ *       and the host maps a huge leaf's pages by leafs that are as large, at least.
  *  SM4  A fault installs at its guest frame only if no invalidation has ended since it read the
  *       sequence number, and none is open whose hull holds the frame; that check and the install
  *       stand in one section of mmu_lock.
- *  SM5  From the return of range_start until range_end no linked leaf maps a page of the range.
- *       (The host has pages of one size only: no huge page can justify an exception.) A start that
- *       was refused is none: it does not return.
+ *  SM5  From the return of range_start until range_end no linked leaf maps a page of the range, unless a
+ *       huge leaf of the host maps it that reaches beyond the range: a fault on a page outside may map
+ *       all of it, and whoever wants to change a part splits it first, in a notification of its own. A
+ *       start that was refused is none: it does not return.
  *  SM6  When the set of memslots without a slot, or without its old place, is published, no linked
  *       leaf and no usable TLB entry translates a page of it.
  *  SM8  When a host page is freed, no linked leaf and no usable TLB entry leads to it. (For page tables
@@ -27,7 +31,8 @@
  * holds mmu_lock (stale_tlb does that); a fault's private translation; upgrades of the host; leafs of a
  * slot that is marked as going, until it is gone; TLB entries tagged with an invalid root, or left when
  * release has begun (nobody will run on them: only what the guest does reach counts); MMIO entries
- * trusted by readers of memslots that are published no longer.
+ * trusted by readers of memslots that are published no longer. By SM3 to SM5: splits, and what the fast
+ * page fault restores without mmu_lock, which derive from a leaf that is there and is SM1's.
  */
 #include "oracle/judge.h"
 
@@ -37,6 +42,7 @@ static const char sm2[] =
 	"When the host takes a mapping away, no usable TLB entry may still depend on it.";
 static const char sm3[] =
 	"An entry may only map what the host maps there now, with no more rights.";
+static const char sm3_level[] = "A huge entry needs a leaf of the host that is as large.";
 static const char sm4_range[] =
 	"A fault must not install while an invalidation whose hull holds its page is open.";
 static const char sm4_seq[] = "A fault must not install when an invalidation has ended since it "
@@ -55,10 +61,11 @@ void stale_mapping_reset(void)
 {
 }
 
-/* What the host has taken back. */
+/* What the host has taken back: frames in a row, and the guest frames that they were mapped at. */
 struct loss {
 	const struct event *event;
-	pfn_t pfn;
+	gfn_t gfn, end;
+	pfn_t pfn; /* of gfn */
 	bool gone; /* else it is read-only now */
 	const char *table_class, *table_sentence, *tlb_class, *tlb_sentence;
 };
@@ -71,14 +78,14 @@ static bool tlb_counts(u32 vcpu, const struct tlb_view *entry)
 	       ghost_tag_counts(entry->root);
 }
 
-static bool tlb_depends(const struct tlb_view *entry, const struct loss *loss, gfn_t gfn)
+static bool tlb_depends(const struct tlb_view *entry, const struct loss *loss)
 {
-	pfn_t pfn;
+	gfn_t gfn = max_u64(entry->gfn, loss->gfn);
 
-	if (!gfn_in(gfn, entry->gfn, entry->gfn + PT_PAGES(entry->level)))
+	if (gfn >= min_u64(entry->gfn + PT_PAGES(entry->level), loss->end) ||
+	    entry->pfn + (gfn - entry->gfn) != loss->pfn + (gfn - loss->gfn))
 		return false;
-	pfn = entry->pfn + (gfn - entry->gfn);
-	return pfn == loss->pfn && (loss->gone || (entry->access >> ACCESS_WRITE & 1));
+	return loss->gone || (entry->access >> ACCESS_WRITE & 1);
 }
 
 static void convict_tlb(const struct loss *loss, u32 vcpu, gfn_t gfn, pfn_t root)
@@ -105,43 +112,46 @@ static void convict_table(const struct loss *loss, const struct ghost_leaf *leaf
 	});
 }
 
-static bool leaf_depends(const struct ghost_leaf *leaf, const struct loss *loss, gfn_t gfn)
+/* Context: @leaf covers a part of the loss. */
+static bool leaf_depends(const struct ghost_leaf *leaf, const struct loss *loss)
 {
-	if (ghost_leaf_pfn(leaf, gfn) != loss->pfn)
+	gfn_t gfn = max_u64(leaf->gfn, loss->gfn);
+
+	if (ghost_leaf_pfn(leaf, gfn) != loss->pfn + (gfn - loss->gfn))
 		return false;
 	return loss->gone || (leaf->pte & (PTE_W | SPTE_HOST_WRITABLE));
 }
 
-/* SM1 and SM2 for one guest frame of one address space. */
-static void judge_gfn(const struct loss *loss, gfn_t gfn, u32 as_id)
+/* SM1 and SM2 for the guest frames of one address space. */
+static void judge_loss(const struct loss *loss, u32 as_id)
 {
 	for (u32 i = 0; i < inspect_nr_roots(); i++) {
 		struct root_view root = inspect_root(i);
 		struct ghost_leaf leaf;
-		gfn_t at = gfn;
+		gfn_t at = loss->gfn;
 
-		if (root.as_id == as_id && ghost_next_leaf(&root, &at, gfn + 1, &leaf) &&
-		    leaf_depends(&leaf, loss, gfn))
-			convict_table(loss, &leaf, gfn);
+		while (root.as_id == as_id && ghost_next_leaf(&root, &at, loss->end, &leaf))
+			if (leaf_depends(&leaf, loss))
+				convict_table(loss, &leaf, max_u64(leaf.gfn, loss->gfn));
 	}
 	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++) {
 		for (u32 i = 0; i < inspect_nr_tlb(vcpu); i++) {
 			struct tlb_view entry = inspect_tlb(vcpu, i);
 
-			if (tlb_depends(&entry, loss, gfn) && tlb_counts(vcpu, &entry) &&
+			if (tlb_depends(&entry, loss) && tlb_counts(vcpu, &entry) &&
 			    ghost_root(entry.root).as_id == as_id)
-				convict_tlb(loss, vcpu, gfn, entry.root);
+				convict_tlb(loss, vcpu, max_u64(entry.gfn, loss->gfn), entry.root);
 		}
 	}
 }
 
-/* Context: under the PTE's lock, which is what orders the host's change against the faults. */
+/* Context: under the entry's lock, which is what orders the host's change against the faults. */
 static __noinline void host_pte_changed(const struct event_host_pte_changed *event)
 {
 	bool gone = !host_pte_present(event->new) ||
 		    host_pte_pfn(event->new) != host_pte_pfn(event->old);
+	hva_t end = event->hva + PT_PAGES(event->level);
 	struct loss loss = { .event = &event->head,
-			     .pfn = host_pte_pfn(event->old),
 			     .gone = gone,
 			     .table_class = "SM1",
 			     .table_sentence = sm1,
@@ -152,9 +162,14 @@ static __noinline void host_pte_changed(const struct event_host_pte_changed *eve
 		return;
 	for (u32 i = 0; i < inspect_nr_slots(); i++) {
 		struct slot_view slot = inspect_slot(i);
+		hva_t start = max_u64(event->hva, slot.hva);
 
-		if (event->hva >= slot.hva && event->hva - slot.hva < slot.end - slot.start)
-			judge_gfn(&loss, slot.start + (event->hva - slot.hva), slot.as_id);
+		if (start >= min_u64(end, slot.hva + (slot.end - slot.start)))
+			continue;
+		loss.gfn = slot.start + (start - slot.hva);
+		loss.end = min_u64(slot.end, slot.start + (end - slot.hva));
+		loss.pfn = host_pte_pfn(event->old) + (start - event->hva);
+		judge_loss(&loss, slot.as_id);
 	}
 }
 
@@ -231,17 +246,30 @@ static void judge_fault_install(const struct event_spte_changed *event)
 		convict_install(event, "SM4", sm4_section, fault->gfn, fault->checked);
 }
 
-/* Return: the task whose notification has returned from its start and not reached its end. */
-static const struct ghost_task *started_over(hva_t hva)
+/* Whether a fault outside of @range may map @hva with the rest of the huge page of the host that holds it. */
+static bool reaches_beyond(hva_t hva, const struct hva_range *range)
+{
+	u64 pages = PT_PAGES(inspect_host_level(hva));
+	hva_t start = hva & ~(pages - 1);
+
+	return start < range->start || start + pages > range->end;
+}
+
+/* Return: whether a notification over @hva has returned from its start and not reached its end. */
+static bool started_over(hva_t hva)
 {
 	for (u32 i = 0; ghost.nr_started && i < ARRAY_SIZE(ghost.tasks); i++) {
 		const struct ghost_task *task = &ghost.tasks[i];
 
-		if (task->bracket == GHOST_STARTED && hva >= task->range.start &&
-		    hva < task->range.end)
-			return task;
+		for (u32 n = 0; n < task->depth; n++) {
+			const struct ghost_notification *open = &task->notifications[n];
+
+			if (open->bracket == GHOST_STARTED && hva >= open->range.start &&
+			    hva < open->range.end && !reaches_beyond(hva, &open->range))
+				return true;
+		}
 	}
-	return NULL;
+	return false;
 }
 
 static void judge_page(const struct event_spte_changed *event, gfn_t gfn, u32 as_id)
@@ -264,6 +292,9 @@ static void judge_page(const struct event_spte_changed *event, gfn_t gfn, u32 as
 		if (!host_pte_present(host) || host_pte_pfn(host) != pfn ||
 		    ((event->new &SPTE_HOST_WRITABLE) && !host_pte_writable(host)))
 			convict_install(event, "SM3", sm3, gfn, none);
+		else if (ghost.change.level > PT_LEVEL_4K &&
+			 inspect_host_level(hva) < ghost.change.level)
+			convict_install(event, "SM3", sm3_level, gfn, none);
 	}
 	if (!in_slot)
 		convict_install(event, "SM3", sm3, gfn, none);
@@ -284,6 +315,20 @@ static __noinline void installed(const struct event_spte_changed *event)
 
 /* --- SM5 at the return of start --- */
 
+/* Return: whether @leaf maps a page of [start, end), which @event says is empty, that nothing justifies. */
+static bool remains(const struct event_notifier_start_returned *event, const struct slot_view *slot,
+		    const struct ghost_leaf *leaf, hva_t start, hva_t end)
+{
+	const struct hva_range range = { event->start, event->end };
+	hva_t first = slot->hva + (max_u64(leaf->gfn, slot->start) - slot->start);
+
+	end = min_u64(end, slot->hva + (leaf->gfn + PT_PAGES(leaf->level) - slot->start));
+	for (hva_t hva = max_u64(start, first); hva < end; hva++)
+		if (!reaches_beyond(hva, &range))
+			return true;
+	return false;
+}
+
 static void judge_slot(const struct event_notifier_start_returned *event,
 		       const struct slot_view *slot)
 {
@@ -295,17 +340,20 @@ static void judge_slot(const struct event_notifier_start_returned *event,
 		gfn_t gfn = slot->start + (start - slot->hva);
 		struct ghost_leaf leaf;
 
-		if (root.as_id != slot->as_id ||
-		    !ghost_next_leaf(&root, &gfn, slot->start + (end - slot->hva), &leaf))
+		if (root.as_id != slot->as_id)
 			continue;
-		oracle_convict(&(struct finding){
-			.oracle = ORACLE_stale_mapping,
-			.class = "SM5",
-			.sentence = sm5,
-			.at = ghost_mark(&event->head),
-			.against = ghost_leaf_installed(&leaf),
-			.values = { { "gfn", leaf.gfn }, { "spte", leaf.pte } },
-		});
+		while (ghost_next_leaf(&root, &gfn, slot->start + (end - slot->hva), &leaf)) {
+			if (!remains(event, slot, &leaf, start, end))
+				continue;
+			oracle_convict(&(struct finding){
+				.oracle = ORACLE_stale_mapping,
+				.class = "SM5",
+				.sentence = sm5,
+				.at = ghost_mark(&event->head),
+				.against = ghost_leaf_installed(&leaf),
+				.values = { { "gfn", leaf.gfn }, { "spte", leaf.pte } },
+			});
+		}
 	}
 }
 
@@ -459,7 +507,8 @@ void stale_mapping_event(const struct event *event)
 	case EVENT_spte_changed:
 		return installed(payload);
 	case EVENT_host_pte_changed:
-		if (host_pte_present(pte->old))
+		/* A table, or a huge leaf that gives way to one which says the same: nothing is taken away. */
+		if (host_pte_present(pte->old) && !((pte->old | pte->new) & HOST_PTE_TABLE))
 			host_pte_changed(pte);
 		return;
 	case EVENT_frame_freed:

@@ -10,12 +10,19 @@
  *       root holds mmu_lock around his RCU section, for reading at least, and gives both back together:
  *       the end of the section of mmu_lock is the latest legal moment, and judged. Covers what is cached
  *       of tables and of pages below. (A table freed too early is lifetime's, L1.)
- *  D3   The MMU-writable bit of a leaf was cleared: due when the section ends.
+ *  D3   The MMU-writable bit of a leaf was cleared: due when the section ends. (A harvest that takes it
+ *       from a huge leaf flushes where it flushes for the rest: D4.)
+ *  D4   Dirty logging has cleared W of a leaf: due when the harvest, or the enabling, returns.
+ *  D5   Dirty logging has cleared D: as D4.
  *  T1   What counts is what an entry allows beyond the table entry of now, not that it is old.
- *  T2   A TLB entry writes silently only if it was filled with W and D.
+ *  T2   A TLB entry writes silently only if it was filled with W and D, or where there are no A/D bits
+ *       with W; a table entry allows it likewise, if D is what writes are found by.
  *  T3   When a vCPU goes into the guest on a root that it has loaded since it last did, nothing that is
  *       cached under that tag is left over from before: the frame may have been another root's.
  *  T4   Whoever flushes after the change pays: the entries are looked at, not who dropped them.
+ *  T5   What access tracking has taken W from without a flush is flushed for by whoever takes MMU-writable
+ *       (D3), and by every enabling, whether or not it changes an entry: nothing that was cached before
+ *       its last walk writes what the tables do not allow.
  *  T7   An entry filled after the change has read the new value and is no debt's business. One that a
  *       walk through a cached table made has the age of what was cached.
  *  T8   When a request that waits has returned, every vCPU has been out of the guest since, and none
@@ -23,9 +30,9 @@
  *       the guest on an invalid root, and none goes in on one later.
  *
  * Entries of a vCPU that is out of the guest with a flush of them pending are not usable; others are
- * judged. Never owed (D7): flushes for a cleared A bit, for W cleared while the MMU may set it again,
- * for invalid roots (nobody runs on them, and loading a root flushes), for what release zaps, for
- * upgrades. Too many flushes are no fault.
+ * judged. Never owed: flushes for a cleared A bit, for access tracking (D6); for invalid roots (nobody runs
+ * on them, and loading a root flushes), for what release zaps (D7); for upgrades, and for splits, which say
+ * the same (D8). Too many flushes are no fault.
  */
 #include "oracle/judge.h"
 
@@ -39,6 +46,8 @@ struct debt {
 	u32 access; /* mask of BIT(enum access) taken away */
 	u32 table_level; /* D2: of the table that is gone; else 0 */
 	u32 task; /* who owes it */
+	bool late; /* due when the harvest or the enabling returns, else with the section of mmu_lock */
+	bool dirty; /* a table entry without D does not allow silent writes */
 	u32 usable; /* entries that could be used when it was made */
 	struct ghost_mark change;
 };
@@ -58,6 +67,10 @@ static u32 invalidators; /* mask of tasks that made a root invalid in their sect
 
 static const char d_sentence[] =
 	"A TLB flush for what an entry has lost is due before mmu_lock is released.";
+static const char late_sentence[] =
+	"A TLB flush for what dirty logging has cleared is due before its call returns.";
+static const char t5_sentence[] =
+	"Who turns dirty logging on flushes, whether or not there was an entry to change.";
 static const char t3_sentence[] = "Loading a root leaves nothing cached of an earlier use of it.";
 static const char t8_entered[] = "No vCPU goes into the guest with a request left unserved.";
 static const char t8_waited[] =
@@ -136,52 +149,91 @@ static __noinline void owe(const struct debt *owed)
 	debt->access = owed->access;
 	debt->table_level = owed->table_level;
 	debt->task = owed->task;
+	debt->late = owed->late;
+	debt->dirty = owed->dirty;
 	debt->usable = usable;
 	debt->change = owed->change;
+}
+
+/* What of a leaf that stays a leaf of its frame was taken away. Return: whether a flush is owed for it. */
+static bool owes_in_place(const struct event_spte_changed *event, struct debt *owed)
+{
+	const struct ghost_task *task = ghost_task(event->head.task);
+	u64 taken = event->old & ~event->new;
+	bool logs = task->chores & (GHOST_HARVESTS | GHOST_ENABLES);
+
+	owed->access = BIT_ULL(ACCESS_WRITE);
+	if ((taken & SPTE_MMU_WRITABLE) &&
+	    !((task->chores & GHOST_HARVESTS) && ghost.change.level > PT_LEVEL_4K)) {
+		owed->class = "D3";
+		return true;
+	}
+	/* Access tracking takes R as well, and nobody ever flushes for it. */
+	if (!logs || !(taken & (PTE_W | PTE_D | SPTE_MMU_WRITABLE)) || (taken & PTE_R))
+		return false;
+	owed->late = true;
+	owed->dirty = taken & PTE_D;
+	owed->class = (taken & (PTE_W | SPTE_MMU_WRITABLE)) ? "D4" : "D5";
+	return true;
 }
 
 static __noinline void spte_changed(const struct event_spte_changed *event)
 {
 	const struct ghost_change *change = &ghost.change;
-	const char *class;
-	u32 access = PTE_RWX, table_level = 0;
+	struct debt owed = { .root = change->root,
+			     .start = change->gfn,
+			     .access = PTE_RWX,
+			     .task = event->head.task };
 
 	if (change->link != GHOST_LINKED || change->by_cpu || event->head.task == TASK_NONE)
 		return;
 	if (change->was_leaf && (!change->is_mapped || change->is_table)) {
-		class = "D1";
+		if (change->splits)
+			return;
+		owed.class = "D1";
 	} else if (change->was_table &&
 		   !(change->is_table && pte_pfn(event->old) == pte_pfn(event->new))) {
-		class = "D2";
-		table_level = change->level - 1;
-	} else if (change->was_leaf && (event->old & ~event->new &SPTE_MMU_WRITABLE)) {
-		class = "D3";
-		access = BIT_ULL(ACCESS_WRITE);
-	} else {
+		owed.class = "D2";
+		owed.table_level = change->level - 1;
+	} else if (!change->was_leaf || !owes_in_place(event, &owed)) {
 		return;
 	}
-	owe(&(struct debt){ .class = class,
-			    .root = change->root,
-			    .start = change->gfn,
-			    .end = change->gfn + PT_PAGES(change->level),
-			    .access = access,
-			    .table_level = table_level,
-			    .task = event->head.task,
-			    .change = ghost_mark(&event->head) });
+	owed.end = change->gfn + PT_PAGES(change->level);
+	owed.change = ghost_mark(&event->head);
+	owe(&owed);
+}
+
+/* What the tables allow without asking, as far as the debt is about it. */
+static u64 allowed(u64 pte, const struct debt *debt)
+{
+	u64 rights = pte & PTE_RWX;
+
+	if (debt->dirty && inspect_ad_bits() && (pte & SPTE_AD_MASK) == SPTE_AD_ENABLED &&
+	    !(pte & PTE_D))
+		rights &= ~PTE_W;
+	return rights;
 }
 
 /* T1. Return: whether @entry, which a debt concerns, allows more than the tables do now. */
 static bool exceeds(const struct tlb_view *entry, const struct debt *debt)
 {
 	struct root_view root = ghost_root(entry->root);
-	gfn_t gfn = max_u64(entry->gfn, debt->start), at = gfn;
+	gfn_t gfn = max_u64(entry->gfn, debt->start);
+	gfn_t end = min_u64(entry->gfn + PT_PAGES(entry->level), debt->end);
 	struct ghost_leaf leaf;
 
-	if (!root.level || !ghost_next_leaf(&root, &at, gfn + 1, &leaf))
+	if (!root.level)
 		return true;
-	if (ghost_leaf_pfn(&leaf, gfn) != entry->pfn + (gfn - entry->gfn))
-		return true;
-	return entry->access & debt->access & ~leaf.pte & PTE_RWX;
+	for (gfn_t at = gfn; gfn < end; gfn = at) {
+		/* No leaf, or not before some pages behind. */
+		if (!ghost_next_leaf(&root, &at, end, &leaf) || leaf.gfn > gfn)
+			return true;
+		if (ghost_leaf_pfn(&leaf, gfn) != entry->pfn + (gfn - entry->gfn))
+			return true;
+		if (entry->access & debt->access & ~allowed(leaf.pte, debt))
+			return true;
+	}
+	return false;
 }
 
 static void convict_debt(const struct debt *debt, const struct event *due, u32 vcpu, gfn_t gfn,
@@ -190,7 +242,9 @@ static void convict_debt(const struct debt *debt, const struct event *due, u32 v
 	oracle_convict(&(struct finding){
 		.oracle = ORACLE_stale_tlb,
 		.class = debt->class,
-		.sentence = d_sentence,
+		.sentence = !debt->late			     ? d_sentence
+			    : debt->change.task != TASK_NONE ? late_sentence
+							     : t5_sentence,
 		.at = ghost_mark(due),
 		.against = debt->change,
 		.values = { { "vcpu", vcpu },
@@ -216,7 +270,7 @@ static bool judge_psc(const struct debt *debt, const struct event *due, u32 vcpu
 
 static void judge(const struct debt *debt, const struct event *due)
 {
-	/* Made invalid in the same section: nobody runs on it any more. */
+	/* Made invalid since: nobody runs on it any more. */
 	if (!ghost_tag_counts(debt->root))
 		return;
 	for (u32 vcpu = 0; vcpu < inspect_nr_vcpus(); vcpu++) {
@@ -234,18 +288,54 @@ static void judge(const struct debt *debt, const struct event *due)
 	oracle_count_stale_then_flushed(debt->usable);
 }
 
-/* All that the task owes is due now. */
-static __noinline void settle(const struct event *due)
+/* All that the task owes is due now: with the section of mmu_lock, or (@late) with a call of dirty logging. */
+static __noinline void settle(const struct event *due, bool late)
 {
 	u32 kept = 0;
 
 	for (u32 i = 0; i < nr_debts; i++) {
-		if (debts[i].task == due->task)
+		if (debts[i].task == due->task && debts[i].late == late)
 			judge(&debts[i], due);
 		else if (kept++ != i)
 			debts[kept - 1] = debts[i];
 	}
 	nr_debts = kept;
+}
+
+/*
+ * T5. Ledgers know of no debt where nothing was changed: whoever tracks accesses, or resets a dirty ring, may
+ * have cleared W or D before, and has not flushed, or not yet.
+ */
+static void enabled(const struct event_dirty_log_changed *event)
+{
+	struct debt debt = { .class = "D4",
+			     .start = event->start,
+			     .end = event->end,
+			     .access = BIT_ULL(ACCESS_WRITE),
+			     .task = event->head.task,
+			     .late = true,
+			     .dirty = event->d_bits,
+			     .change = { .time = ghost_task(event->head.task)->walked,
+					 .task = TASK_NONE } };
+
+	for (u32 i = 0; i < inspect_nr_roots(); i++) {
+		struct root_view root = inspect_root(i);
+
+		debt.root = root.pfn;
+		if (root.as_id == event->as_id)
+			judge(&debt, &event->head);
+	}
+}
+
+static __noinline void dirty_log_changed(const struct event_dirty_log_changed *event)
+{
+	if (event->step != DIRTY_LOG_ENABLED)
+		return;
+	if (nr_debts)
+		settle(&event->head, true);
+	/* With all bits set nothing is protected, nor flushed, before it is cleared. */
+	if (event->mode != DIRTY_LOG_INITIALLY_SET)
+		enabled(event);
 }
 
 /* --- roots and requests --- */
@@ -281,7 +371,7 @@ static __noinline void invalidated(const struct event *event)
 static __noinline void released(const struct event *event)
 {
 	if (nr_debts)
-		settle(event);
+		settle(event, false);
 	if (event->task < TASKS_MAX && (invalidators >> event->task & 1))
 		invalidated(event);
 }
@@ -362,8 +452,14 @@ void stale_tlb_event(const struct event *event)
 		return;
 	case EVENT_notifier_start_returned:
 		if (nr_debts)
-			settle(event);
+			settle(event, false);
 		return;
+	case EVENT_harvest_ended:
+		if (nr_debts)
+			settle(event, true);
+		return;
+	case EVENT_dirty_log_changed:
+		return dirty_log_changed(payload);
 	case EVENT_root_loaded:
 		if (load->vcpu < VCPUS_MAX)
 			loaded[load->vcpu] = load->root ? event->time : 0;

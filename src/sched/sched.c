@@ -1,7 +1,7 @@
 /*
  * One schedule, from the first task's first op to the last task's last.
  *
- * Points are counted by how far the budget has fallen since it was last filled, so that the hot path
+ * Points are counted by how far the budget has fallen below what it is spent at, so that the hot path
  * writes one word. fill() is the only place that sets it: to the nearest of the running task's next
  * stop and the schedule's limit, or to nothing when the driver records, which makes every point a
  * stop.
@@ -35,8 +35,7 @@ static struct {
 	bool watched; /* the race detector must be told when the driver is called */
 	void (*body)(u32 task);
 	struct task tasks[TASKS_MAX];
-	u64 points; /* of the schedule, when the budget was last filled */
-	s64 filled; /* what it was filled with */
+	u64 spent_at; /* points of the schedule when the budget is used up */
 	u64 gained; /* points of the schedule when the running task gained the CPU */
 	u64 stop_at; /* the running task's next stop, in points of the schedule */
 	u64 limit;
@@ -47,19 +46,23 @@ static struct {
 
 u64 sched_points(void)
 {
-	return state.points + (u64)(state.filled - sched.budget);
+	return state.spent_at - sched.budget;
 }
 
-static void fill(void)
+u64 sched_ordinal(void)
 {
-	state.points = sched_points();
-	if (unlikely(state.records))
-		state.filled = 0;
-	else
-		state.filled = (s64)(min_u64(state.stop_at, state.limit) - state.points) - 1;
-	if (state.filled < 0)
-		state.filled = 0;
-	sched.budget = state.filled;
+	if (state.running == TASK_NONE)
+		return 0;
+	return state.tasks[state.running].op_points + (sched_points() - state.gained);
+}
+
+/* @now: sched_points(). */
+static void fill(u64 now)
+{
+	u64 next = min_u64(state.stop_at, state.limit);
+
+	state.spent_at = next > now && likely(!state.records) ? next - 1 : now;
+	sched.budget = state.spent_at - now;
 }
 
 void sched_grant(u64 points)
@@ -106,19 +109,12 @@ static struct sched_stop stop_here(enum sched_stop_kind kind, const struct sched
 
 	stop.kind = kind;
 	stop.task = state.running;
-	stop.op = 0;
-	stop.ordinal = 0;
+	stop.op = event_context.op;
 	stop.site = site;
 	stop.addr = addr;
 	stop.due = false;
 	stop.answer = 0;
 	stop.runnable = runnable_now();
-	if (state.running != TASK_NONE) {
-		const struct task *task = &state.tasks[state.running];
-
-		stop.op = task->op;
-		stop.ordinal = task->op_points + (sched_points() - state.gained);
-	}
 	return stop;
 }
 
@@ -130,14 +126,14 @@ static void run_task(u32 to)
 
 	state.stop_at = state.grant > state.limit ? state.limit : now + state.grant;
 	if (to == from) {
-		fill();
+		fill(now);
 		return;
 	}
 	if (likely(from != TASK_NONE))
 		state.tasks[from].op_points += now - state.gained;
 	state.gained = now;
 	state.running = to;
-	fill();
+	fill(now);
 	event_context.switches++;
 	sched.slice++;
 	event_context.task = to == TASK_NONE ? TASK_NONE : to;
@@ -210,7 +206,7 @@ void sched_point_slow(struct sched_site *site, const volatile void *addr)
 	}
 	if (state.records)
 		record(&stop);
-	fill();
+	fill(sched_points());
 }
 
 void sched_block(struct sched_site *site, const volatile void *addr)
@@ -273,8 +269,7 @@ void sched_op_begin(u32 op)
 	event_context.site = NULL;
 	if (first)
 		return;
-	sched.budget--;
-	if (sched.budget >= 0)
+	if (likely(sched.budget--))
 		return;
 	stop = stop_here(SCHED_AT_START, NULL, NULL);
 	if (sched_points() >= state.stop_at || sched_points() >= state.limit) {
@@ -285,7 +280,7 @@ void sched_op_begin(u32 op)
 	}
 	if (state.records)
 		record(&stop);
-	fill();
+	fill(sched_points());
 }
 
 void sched_op_end(bool armed)
@@ -350,8 +345,8 @@ enum sched_outcome sched_run(const struct sched_driver *driver, u32 nr_tasks,
 	state.records = driver->record;
 	state.watched = CONFIG_TSAN && !driver->self_contained;
 	state.body = body;
-	state.points = 0;
-	state.filled = sched.budget = 0;
+	state.spent_at = 0;
+	sched.budget = 0;
 	state.gained = 0;
 	state.limit = points_max;
 	state.running = TASK_NONE;

@@ -47,7 +47,6 @@ enum sched_stop_kind {
 struct sched_stop {
 	enum sched_stop_kind kind;
 	u32 task, op; /* op: 0-based index in the task */
-	u64 ordinal; /* points and blocks of this op so far, this one included; from 1 */
 	const struct sched_site *site; /* NULL unless at a point or block */
 	const volatile void *addr; /* what the verb is about to touch; may be NULL */
 	u64 runnable; /* tasks that can run now */
@@ -79,7 +78,7 @@ enum sched_outcome {
 
 /* Hot state. budget is the only field that a point writes. */
 extern struct sched {
-	s64 budget; /* points until the next stop */
+	u64 budget; /* points until the next stop */
 	u32 answers; /* bit: questions of that kind are put to the driver, see sched_ask_about() */
 	u64 runnable; /* bit: task can run (members of awaiting excepted) */
 	u64 awaiting; /* bit: task waits for memory to change */
@@ -133,7 +132,8 @@ __attribute__((always_inline)) static inline void sched_point(struct sched_site 
 							      const volatile void *addr)
 {
 	event_context.site = site;
-	if (unlikely(--sched.budget < 0) || unlikely(site->armed))
+	if (unlikely(__builtin_sub_overflow(sched.budget, 1, &sched.budget)) ||
+	    unlikely(site->armed))
 		sched_point_slow(site, addr);
 }
 
@@ -168,6 +168,8 @@ static inline u64 sched_value(struct sched_site *site, const volatile void *addr
 
 /* Points and blocks of the schedule so far. */
 u64 sched_points(void);
+/* For the driver, at a stop: points and blocks of this op so far, this one included; from 1. */
+u64 sched_ordinal(void);
 /* Point and task that @task is stopped at or blocked on; NULL when it runs or has not begun. */
 const struct sched_site *sched_site_of(u32 task);
 

@@ -6,25 +6,31 @@
  *   flags      bit 0: line "start"; bit 1: bare; bits 4-7: the task that starts
  *   record     u8 tag (bits 0-3) and number (bits 4-7), then by tag:
  *
- *   OP         number: task;  u8 op (0-5), access (6-7); u16 pages - 1 or slot; u32 gfn or hva
+ *   OP         number: task;  u8 op (0-5), access (6-7); u16 pages - 1, or slot, or pages - 1 (0-11)
+ *                             and slot (12-14); u32 gfn or hva
  *   DIRECTIVE  number: task;  u8 op (0-3), place (4-5), action (6-7); u16 ordinal; u16 argument;
  *                             u16 op / 16 (of rcu0: number of the callback)
  *   TASK       number: task;  u8 kind; u8 vCPU; 5 bytes 0
  *   SLOT       number: id (4-6), address space (7); u24 pages - 1 (0-11), hva (12-23); u32 gfn
  *   ABSENT     the same, of a slot that is not there at the start
- *   MAP        number: ro;    u16 hva; u16 pages - 1; 3 bytes 0
+ *   MAP        number: ro;    u16 hva; u16 pages - 1; u8 order / geometry; 2 bytes 0
  *   SEQ                       56 bits
  *   LIMIT                     3 bytes 0; u32 points
  *   LEVELS                    u8 levels; 6 bytes 0
  *   SUBSCRIBERS               u8 mask; 6 bytes 0
+ *   DIRTY                     u8 mode; u8 mask of the slots that log; 5 bytes 0
+ *   KNOBS                     56 bits: the knobs that the header does not hold
  *
  * The task 15 is rcu0: directives may name it, as their task and as the one to switch to; an OP or TASK of
  * it is skipped.
  *
  * The world and, when no record names a task or an op, the tasks are drawn from the target's generator
  * with the world seed. A bare input starts from an empty world instead. The first slot, map, or task
- * or op that a record names replaces all those that were drawn. Variant: the knobs' legal values, in
- * mixed radix, first knob lowest; values that exclude each other stand for the default variant. K: 1 .. 32 schedules, whose seeds follow each other.
+ * or op that a record names replaces all those that were drawn; DIRTY speaks of the slots that are there in
+ * the end. Variant: the knobs' legal values, in mixed radix, first knob lowest: those up to HEADER_KNOBS in
+ * the header, the others in the record KNOBS, or drawn. Values that exclude each other stand for the default
+ * variant in the header, and for what there was in the record. K: 1 .. 32 schedules, whose seeds follow
+ * each other.
  */
 #include <string.h>
 
@@ -42,8 +48,12 @@ enum tag {
 	TAG_LEVELS,
 	TAG_SUBSCRIBERS,
 	TAG_ABSENT,
+	TAG_DIRTY,
+	TAG_KNOBS,
 };
 
+/* What one byte has room for; a knob that is new comes behind them. */
+#define HEADER_KNOBS  KNOB_fast_page_fault
 #define FLAG_START    1u
 #define FLAG_BARE     2u
 #define SCHEDULES_MAX 32u
@@ -56,7 +66,7 @@ _Static_assert(HVA_MAX <= 1 << 12, "hvas and sizes of slots have 12 bits");
 _Static_assert(ANSWER_MAX <= UINT16_MAX, "an argument has 16 bits");
 _Static_assert(INPUT_HEADER_BYTES +
 			       INPUT_RECORD_BYTES * (PROGRAM_TASKS_MAX * (1 + OPS_MAX) + SLOTS_MAX +
-						     MAPS_MAX + 4 + DIRECTIVES_MAX) <=
+						     MAPS_MAX + 6 + DIRECTIVES_MAX) <=
 		       INPUT_BYTES_MAX,
 	       "whatever is encoded fits");
 
@@ -77,18 +87,20 @@ static void put(u8 *data, u32 nr_bytes, u64 value)
 
 /* --- variants --- */
 
-static struct mmu_variant variant_decode(u32 bits)
+/* The knobs [@first, @end) as @bits say; @variant stays as it is if they do not go together. */
+static void variant_decode(struct mmu_variant *variant, u32 first, u32 end, u64 bits)
 {
-	struct mmu_variant variant = variant_default;
+	struct mmu_variant decoded = *variant;
 	u32 one, other;
 
-	for (u32 knob = 0; knob < KNOB_COUNT; knob++) {
+	for (u32 knob = first; knob < end; knob++) {
 		u32 nr = variant_nr_legal(knob);
 
-		variant.knob[knob] = variant_legal_nth(knob, bits % nr);
+		decoded.knob[knob] = variant_legal_nth(knob, (u32)(bits % nr));
 		bits /= nr;
 	}
-	return variant_conflict(&variant, &one, &other) ? variant_default : variant;
+	if (!variant_conflict(&decoded, &one, &other))
+		*variant = decoded;
 }
 
 /* Position of @value among the legal values of @knob; of the default one if it is not legal. */
@@ -102,21 +114,22 @@ static u32 legal_position(u32 knob, u8 value)
 	return legal_position(knob, variant_default.knob[knob]);
 }
 
-static u8 variant_encode(const struct mmu_variant *variant)
+static u64 variant_encode(const struct mmu_variant *variant, u32 first, u32 end, u32 nr_bits)
 {
-	u32 bits = 0;
+	u64 bits = 0;
 
-	for (u32 knob = KNOB_COUNT; knob-- > 0;)
+	for (u32 knob = end; knob-- > first;)
 		bits = bits * variant_nr_legal(knob) + legal_position(knob, variant->knob[knob]);
-	ASSERT(bits <= UINT8_MAX);
-	return (u8)bits;
+	ASSERT(bits < BIT_ULL(nr_bits));
+	return bits;
 }
 
 /* --- decoding --- */
 
 struct decoder {
 	struct program *program;
-	bool has_slots, has_maps, has_tasks;
+	bool has_slots, has_maps, has_tasks, has_dirty;
+	u32 logging; /* BIT(id): what a record has said, if it has */
 	u32 typed; /* tasks whose kind a record has said */
 };
 
@@ -165,9 +178,9 @@ static void decode_op(struct decoder *decoder, u32 nr, const u8 *record)
 	}
 	if (task->nr_ops == OPS_MAX)
 		return;
-	op.slot = record[2];
+	op.slot = op_form(&op)->in_slot ? record[3] >> 4 & 7 : record[2];
 	op.start = get(record + 4, 4);
-	op.end = op.start + 1 + get(record + 2, 2);
+	op.end = op.start + 1 + get(record + 2, 2) % (op_form(&op)->in_slot ? 0x1000 : 0x10000);
 	task->ops[task->nr_ops++] = op;
 }
 
@@ -207,8 +220,25 @@ static void decode_map(struct decoder *decoder, u32 nr, const u8 *record)
 	world->maps[world->nr_maps++] = (struct map_line){
 		.start = start,
 		.end = start + 1 + get(record + 3, 2),
+		.order = record[5] % 3 * world->geometry,
 		.read_only = nr & 1,
 	};
+}
+
+static void decode_dirty(struct decoder *decoder, const u8 *record)
+{
+	decoder->program->world.dirty_mode = record[1];
+	decoder->has_dirty = true;
+	decoder->logging = record[2];
+}
+
+/* Slots may be named behind what says whether they log. */
+static void apply_logging(struct decoder *decoder)
+{
+	struct world *world = &decoder->program->world;
+
+	for (u32 i = 0; decoder->has_dirty && i < world->nr_slots; i++)
+		world->slots[i].logging = decoder->logging >> world->slots[i].id & 1;
 }
 
 static void decode_scalar(struct world *world, const u8 *record)
@@ -225,6 +255,9 @@ static void decode_scalar(struct world *world, const u8 *record)
 		break;
 	case TAG_SUBSCRIBERS:
 		world->subscribers = record[1];
+		break;
+	case TAG_KNOBS:
+		variant_decode(&world->variant, HEADER_KNOBS, KNOB_COUNT, get(record + 1, 7));
 		break;
 	default: /* directives have their turn when the tasks are known; the rest is unknown */
 		break;
@@ -248,6 +281,9 @@ static void decode_record(struct decoder *decoder, const u8 *record)
 		break;
 	case TAG_MAP:
 		decode_map(decoder, nr, record);
+		break;
+	case TAG_DIRTY:
+		decode_dirty(decoder, record);
 		break;
 	default:
 		decode_scalar(&decoder->program->world, record);
@@ -297,18 +333,19 @@ void input_decode(struct input *input, const struct target *target, const u8 *da
 	struct schedule *schedule = &input->schedule;
 	struct program *program = &input->program;
 	struct decoder decoder = { .program = program };
-	struct mmu_variant variant;
+	struct mmu_variant variant = variant_default;
 	size_t nr_records;
 
 	if (size)
 		memcpy(header, data, size < sizeof(header) ? size : sizeof(header));
 	nr_records = size < sizeof(header) ? 0 : (size - sizeof(header)) / INPUT_RECORD_BYTES;
-	variant = variant_decode(header[4]);
+	variant_decode(&variant, 0, HEADER_KNOBS, header[4]);
 	program_generate(program, target, get(header, 4), &variant);
 	if (header[7] & FLAG_BARE)
 		world_clear(&program->world, &variant);
 	for (size_t i = 0; i < nr_records; i++)
 		decode_record(&decoder, data + sizeof(header) + i * INPUT_RECORD_BYTES);
+	apply_logging(&decoder);
 	program_repair(program);
 
 	memset(schedule->strategy, 0, sizeof(schedule->strategy));
@@ -346,8 +383,33 @@ static u8 *encode_record(struct encoder *encoder, enum tag tag, u32 nr)
 	return record;
 }
 
+/* What slots say in the record that is about all of them. */
+static void encode_dirty(struct encoder *encoder, const struct world *world)
+{
+	u32 logging = 0;
+	u8 *record;
+
+	for (u32 i = 0; i < world->nr_slots; i++)
+		logging |= (u32)world->slots[i].logging << world->slots[i].id;
+	if (!logging && world->dirty_mode == DIRTY_LOG_BITMAP)
+		return;
+	record = encode_record(encoder, TAG_DIRTY, 0);
+	record[1] = (u8)world->dirty_mode;
+	record[2] = (u8)logging;
+}
+
+static void encode_knobs(struct encoder *encoder, const struct mmu_variant *variant)
+{
+	u64 bits = variant_encode(variant, HEADER_KNOBS, KNOB_COUNT, 56);
+
+	if (bits != variant_encode(&variant_default, HEADER_KNOBS, KNOB_COUNT, 56))
+		put(encode_record(encoder, TAG_KNOBS, 0) + 1, 7, bits);
+}
+
 static void encode_world(struct encoder *encoder, const struct world *world)
 {
+	encode_knobs(encoder, &world->variant);
+	encode_dirty(encoder, world);
 	if (world->seq)
 		put(encode_record(encoder, TAG_SEQ, 0) + 1, 7, world->seq);
 	if (world->points_max != world_points_default(world->geometry))
@@ -371,6 +433,7 @@ static void encode_world(struct encoder *encoder, const struct world *world)
 
 		put(record + 1, 2, map->start);
 		put(record + 3, 2, map->end - map->start - 1);
+		record[5] = (u8)(map->order / world->geometry);
 	}
 }
 
@@ -385,7 +448,9 @@ static void encode_task(struct encoder *encoder, u32 nr, const struct task_progr
 
 		record = encode_record(encoder, TAG_OP, nr);
 		record[1] = (u8)(op->id | op->access << 6);
-		if (op_form(op)->range)
+		if (op_form(op)->in_slot)
+			put(record + 2, 2, (op->end - op->start - 1) | (u64)op->slot << 12);
+		else if (op_form(op)->range)
 			put(record + 2, 2, op->end - op->start - 1);
 		else
 			put(record + 2, 2, op->slot);
@@ -416,7 +481,7 @@ size_t input_encode(const struct input *input, u8 *data, size_t room)
 	if (room < INPUT_HEADER_BYTES)
 		return 0;
 	memset(data, 0, INPUT_HEADER_BYTES);
-	data[4] = variant_encode(&input->program.world.variant);
+	data[4] = (u8)variant_encode(&input->program.world.variant, 0, HEADER_KNOBS, 8);
 	data[5] = (u8)input->strategy_row;
 	data[6] = (u8)input->schedules;
 	data[7] = FLAG_BARE;

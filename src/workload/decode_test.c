@@ -99,7 +99,7 @@ static void unknown_tags_and_tails_are_skipped(void **state)
 	input_decode(&input, target_nth(0), bytes, INPUT_HEADER_BYTES);
 	for (u32 i = 0; i < 8; i++)
 		bytes[INPUT_HEADER_BYTES + i * INPUT_RECORD_BYTES] =
-			(u8)(0xf0 | (i < 5 ? 11 + i : 0));
+			(u8)(0xf0 | (i < 3 ? 13 + i : 0));
 	bytes[INPUT_HEADER_BYTES + 7 * INPUT_RECORD_BYTES] = 1; /* an op, cut short */
 	input_decode(&again, target_nth(0), bytes, INPUT_HEADER_BYTES + 8 * INPUT_RECORD_BYTES - 1);
 	assert_same(&input, &again);
@@ -109,14 +109,17 @@ static void texts_survive_encoding(void **state)
 {
 	/* Behind the line of the geometry, which is this build's. */
 	static const char rest[] =
-		"levels 5\nvariant fault_precheck=none,zap_root=two_pass\n"
-		"seq 2147483647\nslot 5 0x10..0x20 hva 0x100\nas 1\nslot 7 0x10..0x20 hva 0 "
-		"absent\n"
+		"levels 5\nvariant "
+		"fault_precheck=none,zap_root=two_pass,pml=off,nx_recovery=locked\n"
+		"seq 2147483647\ndirty manual\nslot 5 0x10..0x20 hva 0x100\nas 1\nslot 7 "
+		"0x10..0x1010 hva 0 "
+		"absent log\n"
 		"map 0x100..0x110 order 0 ro\nsubscriber counter\n"
 		"limit points 777\n"
 		"task 0 notifier { munmap 0..0x1000; reuse 0xfff }\n"
-		"task 1 vcpu 6 { fault w 0x7fff; smm; prefault 0x10 }\n"
-		"task 2 vm { slot_create 7; slot_move 5 0x7fff; zap_gfn_range 0..0x1000; close }\n"
+		"task 1 vcpu 6 { fault w 0x7fff; smm; prefault 0x10..0x11 }\n"
+		"task 2 vm { slot_create 7; slot_move 5 0x7fff; zap_gfn_range 0..0x1000; "
+		"dirty_clear 7 0x10..0x1010; dirty_clear 5 0x1f..0x20; close }\n"
 		"start 1\nat 0 munmap#1 ~65535 switch 1\nat 1 fault#1 start switch 0\n"
 		"at 1 fault#1 ~3 answer 1\nat 2 close#1 end switch rcu0\n"
 		"at rcu0 callback#65536 ~9 switch 2\nat rcu0 callback#2 ~1 answer 2\n";
@@ -141,6 +144,26 @@ static void texts_survive_encoding(void **state)
 		assert_int_equal(input_encode(&input, encoded, room), 0);
 }
 
+/* The orders of maps, whatever the geometry; what the header says of old knobs and a record of new ones. */
+static void orders_survive_encoding(void **state)
+{
+	for (u32 nth = 0; nth <= 2; nth++) {
+		struct world *world = &input.program.world;
+
+		input_decode(&input, target_nth(0), NULL, 0);
+		world->nr_maps = 1;
+		world->maps[0] =
+			(struct map_line){ .start = 3, .end = 0x100, .order = nth * PT_INDEX_BITS };
+		world->dirty_mode = DIRTY_LOG_RING;
+		world->slots[0].logging = true;
+		input_decode(&again, target_nth(0), encoded,
+			     input_encode(&input, encoded, sizeof(encoded)));
+		assert_same(&input, &again);
+		assert_int_equal(again.program.world.maps[0].order, nth * PT_INDEX_BITS);
+		assert_true(again.program.world.slots[0].logging);
+	}
+}
+
 /* Whatever the bits say: values that no oracle convicts, and that go together. All of them occur. */
 static void variants_are_legal(void **state)
 {
@@ -158,6 +181,21 @@ static void variants_are_legal(void **state)
 		for (u32 knob = 0; knob < KNOB_COUNT; knob++)
 			seen[variant->knob[knob]] = true;
 		folded += !memcmp(variant, &variant_default, sizeof(*variant));
+	}
+	/* A record says the rest, in any mixed radix. */
+	for (u64 bits = 0; bits < 4096; bits++) {
+		const struct mmu_variant *variant = &input.program.world.variant;
+		u8 *record = bytes + INPUT_HEADER_BYTES;
+
+		bytes[4] = 0;
+		memset(record, 0xff, INPUT_RECORD_BYTES);
+		record[0] = 12;
+		record[1] = (u8)bits;
+		record[2] = (u8)(bits >> 8);
+		decode(bytes, INPUT_HEADER_BYTES + INPUT_RECORD_BYTES);
+		assert_null(variant_conflict(variant, &one, &other));
+		for (u32 knob = 0; knob < KNOB_COUNT; knob++)
+			seen[variant->knob[knob]] = true;
 	}
 	for (u32 i = 0; i < KNOB_VALUE_COUNT; i++)
 		assert_int_equal(seen[i], !strcmp(variant_rows[i].convicted_by, "none"));
@@ -212,6 +250,7 @@ int main(void)
 		cmocka_unit_test(any_bytes_are_an_input),
 		cmocka_unit_test(unknown_tags_and_tails_are_skipped),
 		cmocka_unit_test(texts_survive_encoding),
+		cmocka_unit_test(orders_survive_encoding),
 		cmocka_unit_test(variants_are_legal),
 		cmocka_unit_test(callbacks_have_no_ops),
 		cmocka_unit_test(drawn_programs_survive_encoding),

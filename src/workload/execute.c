@@ -32,15 +32,19 @@ static u32 vcpus_needed(const struct program *program)
 	return nr;
 }
 
-/* Users need not be counted where nobody lets go before the end. */
-static bool counts_users(const struct program *program)
+static bool has_op(const struct program *program, enum op_id id)
 {
 	for (u32 i = 0; i < program->nr_tasks; i++)
 		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
-			if (program->tasks[i].ops[j].id == OP_exit ||
-			    program->tasks[i].ops[j].id == OP_close)
+			if (program->tasks[i].ops[j].id == id)
 				return true;
 	return false;
+}
+
+/* Users need not be counted where nobody lets go before the end. */
+static bool counts_users(const struct program *program)
+{
+	return has_op(program, OP_exit) || has_op(program, OP_close);
 }
 
 static void subject_build(const struct program *program)
@@ -52,6 +56,8 @@ static void subject_build(const struct program *program)
 		.root_level = world->levels,
 		.seq = world->seq,
 		.counts_users = counts_users(program),
+		.dirty_mode = world->dirty_mode,
+		.tracks_pages = has_op(program, OP_track),
 	};
 
 	for (u32 i = 0; i < world->nr_slots; i++)
@@ -70,12 +76,16 @@ static void world_build(const struct program *program)
 	kern_reset();
 	machine_reset();
 	host_reset();
+	if (has_op(program, OP_collapse))
+		host_allow_collapse();
 	for (u32 i = 0; i < world->nr_maps; i++)
 		host_add_map(&(struct host_map){ .start = world->maps[i].start,
 						 .end = world->maps[i].end,
 						 .read_only = world->maps[i].read_only,
+						 .level = order_level(world, world->maps[i].order),
 						 .populated = true });
 	subject_build(program);
+	user_reset(program);
 	if (world->subscribers)
 		host_add_subscribers(world->subscribers);
 }

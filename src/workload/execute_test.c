@@ -5,11 +5,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "host/inspect.h"
 #include "kern/kern.h"
+#include "oracle/oracle.h"
 #include "sched/sched.h"
 #include "subject/inspect.h"
 #include "workload/workload.h"
@@ -148,7 +150,8 @@ static void vcpus_change_address_spaces(void **state)
 
 static void the_host_does_what_is_asked(void **state)
 {
-	execute("", "task 0 vcpu 0 { prefault 0x10 }\ntask 1 vm { zap_gfn_range 0x10..0x11 }\n");
+	execute("",
+		"task 0 vcpu 0 { prefault 0x10..0x11 }\ntask 1 vm { zap_gfn_range 0x10..0x11 }\n");
 	assert_true(host_pte_writable(end.host_pte));
 	execute("", "task 0 notifier { mprotect r 0x100..0x102 }\n");
 	assert_true(host_pte_present(end.host_pte) && !host_pte_writable(end.host_pte));
@@ -162,6 +165,146 @@ static void the_host_does_what_is_asked(void **state)
 	execute("\nsubscriber driver\nsubscriber counter\n",
 		"task 0 notifier { driver; oom_reap 0x100..0x102 }\n");
 	assert_int_equal(end.host_pte, 0);
+}
+
+/* --- what user space knows of dirty logs --- */
+
+static struct log_trace {
+	u32 nr, given_up;
+	u64 gfns[16]; /* that clears took */
+	u64 last_result;
+} trace;
+
+static void note_log(const struct event *event)
+{
+	if (event->id == EVENT_dirty_given_up)
+		trace.given_up++;
+	if (event->id == EVENT_op_ended)
+		trace.last_result = event_field(event, 2);
+	if (event->id == EVENT_dirty_taken && trace.nr < ARRAY_SIZE(trace.gfns))
+		trace.gfns[trace.nr++] = event_field(event, 1);
+}
+
+static void execute_logged(const char *mode, const char *tasks)
+{
+	struct buf option = { 0 };
+
+	trace = (struct log_trace){ 0 };
+	buf_printf(&option, "log\ndirty %s\nslot 1 0x20..0x22 hva 0x100 absent log", mode);
+	oracle_tap(note_log);
+	execute(buf_text(&option), tasks);
+	oracle_tap(NULL);
+	buf_free(&option);
+}
+
+static void only_what_was_got_is_cleared(void **state)
+{
+	execute_logged("manual", "task 0 vcpu 0 { touch w 0x10; touch w 0x11 }\n"
+				 "task 1 vm { dirty_clear 0 0x10..0x12 }\n");
+	assert_int_equal(trace.nr, 0);
+	assert_int_equal(trace.last_result, 0);
+	execute_logged("manual", "task 0 vcpu 0 { touch w 0x10; touch w 0x11 }\n"
+				 "task 1 vm { dirty_get 0; dirty_clear 0 0x11..0x12 }\n");
+	assert_int_equal(trace.nr, 1);
+	assert_int_equal(trace.gfns[0], 0x11);
+	/* What was cleared is not cleared again, what was left is. */
+	execute_logged(
+		"manual",
+		"task 0 vcpu 0 { touch w 0x10; touch w 0x11 }\n"
+		"task 1 vm { dirty_get 0; dirty_clear 0 0x11..0x12; dirty_clear 0 0x10..0x12 }\n");
+	assert_int_equal(trace.nr, 2);
+	assert_int_equal(trace.gfns[1], 0x10);
+	assert_int_equal(trace.given_up, 0);
+}
+
+static void what_was_got_goes_with_its_log(void **state)
+{
+	/* Off and on again: the bits are those of another log. */
+	execute_logged("manual", "task 0 vcpu 0 { touch w 0x10 }\n"
+				 "task 1 vm { dirty_get 0; slot_flags 0; slot_flags 0; dirty_clear "
+				 "0 0x10..0x12 }\n");
+	assert_int_equal(trace.nr, 0);
+	execute_logged("manual",
+		       "task 0 vcpu 0 { touch w 0x10 }\n"
+		       "task 1 vm { dirty_get 0; slot_move 0 0x18; dirty_clear 0 0x10..0x12 }\n");
+	assert_int_equal(trace.nr, 0);
+	/* The next program begins anew. */
+	execute_logged("manual", "task 0 vcpu 0 { touch w 0x10 }\ntask 1 vm { dirty_get 0 }\n");
+	execute_logged("manual",
+		       "task 0 vcpu 0 { touch w 0x10 }\ntask 1 vm { dirty_clear 0 0x10..0x12 }\n");
+	assert_int_equal(trace.nr, 0);
+	/* A log counts from the slot's first page, wherever that is by now. */
+	execute_logged("manual", "task 0 vm { slot_move 0 0x18 }\ntask 1 vcpu 0 { touch w 0x19 }\n"
+				 "task 2 vm { dirty_get 0; dirty_clear 0 0x11..0x12 }\n");
+	assert_int_equal(trace.nr, 1);
+	assert_int_equal(trace.gfns[0], 0x19);
+}
+
+static void blind_clears_give_up_what_was_not_got(void **state)
+{
+	execute_logged("manual", "task 0 vcpu 0 { touch w 0x10; touch w 0x11 }\n"
+				 "task 1 vm { dirty_clear_blind 0 }\n");
+	assert_int_equal(trace.nr, 2);
+	assert_int_equal(trace.given_up, 2);
+	execute_logged("manual", "task 0 vcpu 0 { touch w 0x10 }\n"
+				 "task 1 vm { dirty_get 0; dirty_clear_blind 0 }\n");
+	assert_int_equal(trace.nr, 1);
+	assert_int_equal(trace.given_up, 1);
+	/* Where nothing is cleared by hand nothing is lost. */
+	execute_logged("bitmap", "task 0 vm { dirty_clear_blind 0 }\n");
+	assert_int_equal(trace.given_up, 0);
+	assert_int_equal(trace.last_result, EINVAL);
+	execute_logged("ring", "task 0 vcpu 0 { touch w 0x10 }\ntask 1 vm { dirty_get 0 }\n");
+	assert_int_equal(trace.last_result, ENXIO);
+	execute_logged("manual", "task 0 vm { dirty_get 1 }\n");
+	assert_int_equal(trace.last_result, ENOENT);
+	execute_logged("bitmap", "task 0 vm { dirty_reset }\n");
+	assert_int_equal(trace.last_result, EINVAL);
+}
+
+/* How many entries a ring holds is the MMU's business: as many writes of the kernel as there is room for. */
+static void a_full_ring_ends_the_op(void **state)
+{
+	const struct op_counts *counts = op_counts();
+	struct buf tasks = { 0 };
+
+	for (u32 nr = 1; nr <= OPS_MAX; nr++) {
+		buf_clear(&tasks);
+		buf_printf(&tasks, "task 0 vcpu 0 { kernel_write 0x10");
+		for (u32 i = 1; i < nr - 1; i++)
+			buf_printf(&tasks, "; kernel_write 0x10");
+		buf_printf(&tasks, "%s }\n", nr > 1 ? "; touch w 0x11" : "");
+		execute_logged("ring", buf_text(&tasks));
+		if (counts->ring_full[OP_touch])
+			break;
+	}
+	assert_int_equal(counts->ring_full[OP_touch], 1);
+	assert_int_equal(counts->done[OP_touch], 0);
+	assert_int_equal(trace.last_result, OP_RING_FULL);
+	buf_printf(&tasks, "task 1 vm { dirty_reset }\ntask 2 vcpu 1 { fault w 0x10 }\n");
+	execute_logged("ring", buf_text(&tasks));
+	assert_int_equal(counts->ring_full[OP_touch], 1);
+	assert_int_equal(counts->done[OP_fault], 1);
+	assert_int_equal(trace.last_result, SUBJECT_FIXED);
+	buf_free(&tasks);
+}
+
+static void only_what_is_tracked_is_let_go(void **state)
+{
+	execute_logged("bitmap", "task 0 vm { untrack 0x10 }\n");
+	assert_int_equal(trace.last_result, ENOENT);
+	execute_logged("bitmap", "task 0 vm { track 0x10 }\ntask 1 vcpu 0 { touch w 0x10 }\n");
+	assert_int_equal(trace.last_result, SUBJECT_WRITE_PROTECTED);
+	execute_logged("bitmap", "task 0 vm { track 0x10; track 0x10; untrack 0x10 }\n"
+				 "task 1 vcpu 0 { touch w 0x10 }\n");
+	assert_int_equal(trace.last_result, SUBJECT_WRITE_PROTECTED);
+	execute_logged("bitmap", "task 0 vm { track 0x10; untrack 0x10 }\n"
+				 "task 1 vcpu 0 { touch w 0x10 }\n");
+	assert_int_equal(trace.last_result, SUBJECT_FIXED);
+	/* Counts go with their slot. */
+	execute_logged("bitmap",
+		       "task 0 vm { track 0x10; slot_delete 0; slot_create 0; untrack 0x10 }\n");
+	assert_int_equal(trace.last_result, ENOENT);
 }
 
 /* Whoever needs what has gone is skipped and counted; reclaim and the OOM reaper need nothing. */
@@ -225,6 +368,11 @@ int main(void)
 		cmocka_unit_test(vcpus_change_address_spaces),
 		cmocka_unit_test(the_host_does_what_is_asked),
 		cmocka_unit_test(what_has_gone_is_not_used),
+		cmocka_unit_test(only_what_was_got_is_cleared),
+		cmocka_unit_test(what_was_got_goes_with_its_log),
+		cmocka_unit_test(blind_clears_give_up_what_was_not_got),
+		cmocka_unit_test(a_full_ring_ends_the_op),
+		cmocka_unit_test(only_what_is_tracked_is_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

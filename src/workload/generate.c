@@ -21,6 +21,7 @@ struct draw {
 	gfn_t hot_gfn;
 	hva_t hot_hva;
 	hva_t low, high; /* hvas behind the slots */
+	u32 huge_order; /* of the huge pages that slots have room for; 0: the world has none */
 };
 
 static u32 below(struct draw *draw, u32 bound)
@@ -134,6 +135,92 @@ static void draw_slots(struct draw *draw)
 	}
 }
 
+/*
+ * Where the target asks for huge pages, the slots are laid out anew: each holds a whole one (of the guest, and
+ * behind the same place of the host), and often some pages before and behind it. One in eight is shifted, so
+ * that no huge page can be mapped in it. Nothing above the 2M level below four levels of tables.
+ */
+static void draw_huge(struct draw *draw)
+{
+	struct world *world = &draw->program->world;
+	u32 nr = world->nr_slots, level = PT_LEVEL_2M;
+	gfn_t gfn = world->slots[0].start;
+	hva_t hva = world->slots[0].hva;
+	u64 size;
+
+	if (!draw->target->huge_of_8 || extra(draw, 8) >= draw->target->huge_of_8)
+		return;
+	level += world->levels > PT_LEVEL_1G && PT_PAGES(PT_LEVEL_1G) < HVA_MAX / 8 &&
+		 !extra(draw, 4);
+	draw->huge_order = (level - 1) * PT_INDEX_BITS;
+	size = PT_PAGES(level);
+	if (gfn + nr * 3 * size > world_gfns(world))
+		gfn = world_gfns(world) < 8 * size ? 0 : size;
+	for (u32 i = 0; i < nr; i++) {
+		struct subject_slot *slot = &world->slots[i];
+		u32 before = extra(draw, 2) ? 0 : extra(draw, 4), behind = extra(draw, 4);
+
+		gfn = (gfn + before + size - 1) & -size;
+		hva = (hva + before + size - 1) & -size;
+		/* Folded by the repair if it is beyond what the root reaches. */
+		slot->start = gfn - before;
+		slot->end = gfn + size + behind;
+		slot->hva = hva - before + !extra(draw, 8);
+		gfn = slot->end;
+		hva = slot->hva + (slot->end - slot->start);
+		world->nr_slots = i + (i == 0 || slot->end <= world_gfns(world));
+		if (world->nr_slots == i)
+			break;
+	}
+}
+
+/* The last huge page that begins in the map reaches over its end, and over that of the slot. */
+static void draw_overhang(struct world *world, u32 nr)
+{
+	struct map_line *map = &world->maps[nr], drawn = *map;
+
+	map->end = (map->end + BIT_ULL(map->order) - 1) & -BIT_ULL(map->order);
+	for (u32 i = nr; i < world->nr_maps; i++)
+		if (!map_check(world, i, NULL))
+			*map = drawn;
+}
+
+/* Some maps stay 4K, so that a collapse has something to do. */
+static void draw_orders(struct draw *draw)
+{
+	struct world *world = &draw->program->world;
+
+	for (u32 i = 0; draw->huge_order && i < world->nr_maps; i++) {
+		struct map_line *map = &world->maps[i];
+
+		if (map->read_only && !extra(draw, 4))
+			continue;
+		map->read_only = false;
+		if (extra(draw, 8) < 5)
+			map->order = extra(draw, 4) ? draw->huge_order : PT_INDEX_BITS;
+		if (map->order && extra(draw, 8) < 3)
+			draw_overhang(world, i);
+	}
+}
+
+/* How dirty pages are logged, and which slots are from the start. */
+static void draw_logging(struct draw *draw)
+{
+	static const u8 modes[] = { DIRTY_LOG_BITMAP,	     DIRTY_LOG_BITMAP,
+				    DIRTY_LOG_BITMAP,	     DIRTY_LOG_MANUAL,
+				    DIRTY_LOG_MANUAL,	     DIRTY_LOG_INITIALLY_SET,
+				    DIRTY_LOG_INITIALLY_SET, DIRTY_LOG_RING };
+	struct world *world = &draw->program->world;
+
+	if (!draw->target->logging_of_8)
+		return;
+	world->dirty_mode = modes[extra(draw, ARRAY_SIZE(modes))];
+	if (extra(draw, 8) >= draw->target->logging_of_8)
+		return;
+	for (u32 i = 0; i < world->nr_slots; i++)
+		world->slots[i].logging = !i || extra(draw, 2);
+}
+
 /* Some slots have a twin in the other address space: the same pages, or the next ones of the host. */
 static void draw_spaces(struct draw *draw)
 {
@@ -183,18 +270,31 @@ static void draw_maps(struct draw *draw)
 	}
 }
 
-/* With the default variant a knob in four has any legal value: who names another one wants that. */
+/* Writes are found by W, in one of the ways there are. */
+static void find_by_write(struct draw *draw, struct mmu_variant *variant)
+{
+	static const u8 ad_bits[] = { ad_bits_enabled, ad_bits_disabled, ad_bits_wrprot_only };
+
+	variant->knob[KNOB_ad_bits] = ad_bits[extra(draw, ARRAY_SIZE(ad_bits))];
+	if (variant->knob[KNOB_ad_bits] == ad_bits_enabled)
+		variant->knob[KNOB_pml] = pml_off;
+	variant->knob[KNOB_fast_page_fault] = fast_page_fault_on;
+}
+
+/* With the default variant some knobs have any legal value: who names another variant wants that. */
 static void draw_variant(struct draw *draw)
 {
 	struct mmu_variant *variant = &draw->program->world.variant, drawn = *variant;
 	u32 one, other;
 
-	if (!draw->target->swarm || memcmp(variant, &variant_default, sizeof(*variant)))
+	if (!draw->target->knobs_of_8 || memcmp(variant, &variant_default, sizeof(*variant)))
 		return;
 	for (u32 knob = 0; knob < KNOB_COUNT; knob++)
-		if (!extra(draw, 4))
+		if (extra(draw, 8) < draw->target->knobs_of_8)
 			drawn.knob[knob] =
 				variant_legal_nth(knob, extra(draw, variant_nr_legal(knob)));
+	if (draw->target->by_write_of_8 && extra(draw, 8) < draw->target->by_write_of_8)
+		find_by_write(draw, &drawn);
 	if (!variant_conflict(&drawn, &one, &other))
 		*variant = drawn;
 }
@@ -212,9 +312,12 @@ static void draw_world(struct draw *draw, const struct mmu_variant *variant)
 			extra_weighted(draw, draw->target->levels_weights, PT_LEVEL_MAX + 1);
 	world->seq = draw_seq(draw);
 	draw_slots(draw);
+	draw_huge(draw);
 	draw_spaces(draw);
 	draw_absent(draw);
 	draw_maps(draw);
+	draw_orders(draw);
+	draw_logging(draw);
 	if (draw->target->has_subscribers)
 		world->subscribers = extra(draw, 1u << SUBSCRIBER_COUNT);
 }
@@ -245,20 +348,43 @@ static bool wants_hot(struct draw *draw)
 	return below(draw, 8) < draw->hot_of_8;
 }
 
+/* Whether the world's dirty logs know the op: what is always refused says nothing. */
+static bool suits(const struct draw *draw, u32 id)
+{
+	u32 mode = draw->program->world.dirty_mode;
+
+	switch (id) {
+	case OP_dirty_get:
+		return mode != DIRTY_LOG_RING;
+	case OP_dirty_clear:
+	case OP_dirty_clear_blind:
+		return mode == DIRTY_LOG_MANUAL || mode == DIRTY_LOG_INITIALLY_SET;
+	case OP_dirty_reset:
+		return mode == DIRTY_LOG_RING;
+	default:
+		return true;
+	}
+}
+
+static u32 target_weight(const struct draw *draw, u32 id)
+{
+	return suits(draw, id) ? draw->target->op_weights[id] : 0;
+}
+
 /* In a swarm each program has about half of the target's ops, so that few of them meet more often. */
 static void draw_weights(struct draw *draw)
 {
 	u32 kept[TASK_KIND_COUNT] = { 0 };
 
 	for (u32 i = 0; i < OP_COUNT; i++) {
-		draw->weights[i] = draw->target->op_weights[i];
+		draw->weights[i] = target_weight(draw, i);
 		if (draw->target->swarm && !extra(draw, 2))
 			draw->weights[i] = 0;
 		kept[op_rows[i].kind] += draw->weights[i];
 	}
 	for (u32 i = 0; i < OP_COUNT; i++)
 		if (!kept[op_rows[i].kind])
-			draw->weights[i] = draw->target->op_weights[i];
+			draw->weights[i] = target_weight(draw, i);
 }
 
 /* Nothing comes behind the op that lets go of process or VM: it would be skipped most of the time. */
@@ -307,7 +433,13 @@ static enum access draw_access(struct draw *draw)
 	static const u8 accesses[] = { ACCESS_READ,  ACCESS_READ,  ACCESS_READ,	 ACCESS_READ,
 				       ACCESS_WRITE, ACCESS_WRITE, ACCESS_WRITE, ACCESS_EXEC };
 
-	return accesses[below(draw, ARRAY_SIZE(accesses))];
+	u8 access = accesses[below(draw, ARRAY_SIZE(accesses))];
+
+	if (draw->target->writes_of_8 && extra(draw, 8) < draw->target->writes_of_8)
+		return ACCESS_WRITE;
+	if (draw->target->execs_of_8 && extra(draw, 8) < draw->target->execs_of_8)
+		return ACCESS_EXEC;
+	return access;
 }
 
 static hva_t draw_page(struct draw *draw)
@@ -366,6 +498,33 @@ static void draw_gfn_range(struct draw *draw, struct op *op)
 	op->end = op->start + nr_pages;
 }
 
+/* One page; where huge pages may be, often a range that begins, ends or leads over one. */
+static void draw_prefault(struct draw *draw, struct op *op)
+{
+	u64 nr_pages = 1;
+
+	op->start = draw_gfn(draw);
+	if (draw->huge_order && extra(draw, 2))
+		nr_pages += extra(draw, 2u << draw->huge_order);
+	op->end = op->start + nr_pages;
+}
+
+/* All of the slot, or some pages around the hot one. */
+static void draw_slot_range(struct draw *draw, struct op *op)
+{
+	const struct subject_slot *slot = world_slot(&draw->program->world, op->slot);
+	u32 nr_pages = (u32)(slot->end - slot->start), page = extra(draw, nr_pages);
+
+	op->start = slot->start;
+	op->end = slot->end;
+	if (!extra(draw, 2))
+		return;
+	if (slot->id == draw->hot_slot && extra(draw, 8) < draw->hot_of_8)
+		page = (u32)(draw->hot_gfn - slot->start);
+	op->start += page - extra(draw, (u32)min_u64(page + 1, 4));
+	op->end = min_u64(slot->end, slot->start + page + 1 + extra(draw, 4));
+}
+
 static void draw_op(struct draw *draw, u8 kind, bool last, struct op *op)
 {
 	const struct op_form *form;
@@ -378,7 +537,11 @@ static void draw_op(struct draw *draw, u8 kind, bool last, struct op *op)
 		op->access = (u8)extra(draw, form->accesses);
 	if (form->slot)
 		op->slot = draw_slot_id(draw);
-	if (form->page == OP_PAGE_HVA && form->range)
+	if (op->id == OP_prefault)
+		draw_prefault(draw, op);
+	else if (form->in_slot)
+		draw_slot_range(draw, op);
+	else if (form->page == OP_PAGE_HVA && form->range)
 		draw_range(draw, op);
 	else if (form->page == OP_PAGE_HVA)
 		op->start = draw_page(draw);
@@ -396,11 +559,12 @@ static bool has_ops(const struct draw *draw, u8 kind)
 	return false;
 }
 
-/* How many of the @nr tasks that are no vCPUs call ioctls: at least one, if two are left. */
+/* How many of the @nr tasks that are no vCPUs call ioctls: at least one, if two are left or the target asks. */
 static u32 draw_nr_vms(struct draw *draw, u32 nr)
 {
 	u32 max = (u32)min_u64(draw->target->vms_max, nr), min = nr > 1;
 
+	min = (u32)min_u64(max_u64(draw->target->vms_min, min), max);
 	if (!max || !has_ops(draw, TASK_VM))
 		return 0;
 	if (!has_ops(draw, TASK_NOTIFIER))

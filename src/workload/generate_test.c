@@ -159,8 +159,59 @@ static void every_bug_has_its_programs(void **state)
 /* What a target asks for, counted over programs. */
 struct asked {
 	u32 programs[OP_COUNT]; /* with such an op */
-	u32 second_as, absent, subscribed, levels[PT_LEVEL_MAX + 1], values[KNOB_VALUE_COUNT];
+	u32 second_as, absent, subscribed, huge, small_in_huge, logging,
+		modes[DIRTY_LOG_MODE_COUNT];
+	u32 refused; /* ops on dirty logs that the mode does not know */
+	u32 levels[PT_LEVEL_MAX + 1], values[KNOB_VALUE_COUNT];
 };
+
+/* Whether a whole huge page fits into the slot, at the same place in it for guest and host. */
+static bool holds_huge(const struct subject_slot *slot, u32 order)
+{
+	u64 size = 1ull << order, first = (slot->start + size - 1) & -size;
+
+	return order && (slot->start ^ slot->hva) % size == 0 && first + size <= slot->end;
+}
+
+/* A huge map behind a slot that can use it, and a 4K one that a collapse could make huge. */
+static void count_huge(struct asked *asked, const struct world *world)
+{
+	bool huge = false, small = false;
+
+	for (u32 i = 0; i < world->nr_slots; i++)
+		for (u32 j = 0; j < world->nr_maps; j++) {
+			const struct subject_slot *slot = &world->slots[i];
+			const struct map_line *map = &world->maps[j];
+
+			if (slot->hva != map->start)
+				continue;
+			huge |= holds_huge(slot, map->order);
+			small |= !map->order && !map->read_only && holds_huge(slot, PT_INDEX_BITS);
+		}
+	asked->huge += huge;
+	asked->small_in_huge += small;
+}
+
+static bool is_refused(u32 mode, u32 id)
+{
+	bool by_hand = mode == DIRTY_LOG_MANUAL || mode == DIRTY_LOG_INITIALLY_SET;
+
+	if (id == OP_dirty_reset)
+		return mode != DIRTY_LOG_RING;
+	if (id == OP_dirty_clear || id == OP_dirty_clear_blind)
+		return !by_hand;
+	return id == OP_dirty_get && mode == DIRTY_LOG_RING;
+}
+
+static void count_logging(struct asked *asked, const struct world *world)
+{
+	bool logging = false;
+
+	for (u32 i = 0; i < world->nr_slots; i++)
+		logging |= world->slots[i].logging;
+	asked->logging += logging;
+	asked->modes[world->dirty_mode]++;
+}
 
 static void count_asked(struct asked *asked, const struct program *program)
 {
@@ -174,6 +225,7 @@ static void count_asked(struct asked *asked, const struct program *program)
 			u32 id = task->ops[j].id;
 
 			has[id] = true;
+			asked->refused += is_refused(world->dirty_mode, id);
 			/* Whoever lets go does nothing more. */
 			assert_true((id != OP_exit && id != OP_close) || j + 1 == task->nr_ops);
 		}
@@ -183,6 +235,8 @@ static void count_asked(struct asked *asked, const struct program *program)
 	for (u32 i = 0; i < world->nr_slots; i++)
 		asked->second_as += world->slots[i].as_id;
 	asked->absent += world->absent != 0;
+	count_huge(asked, world);
+	count_logging(asked, world);
 	asked->subscribed += world->subscribers != 0;
 	asked->levels[world->levels]++;
 	for (u32 knob = 0; knob < KNOB_COUNT; knob++)
@@ -200,6 +254,13 @@ static void assert_asked(const struct target *target, const struct asked *asked)
 				 op_rows[i].name);
 	assert_int_equal(asked->second_as > few, target->as_max > 1);
 	assert_int_equal(asked->absent > few, target->has_absent);
+	assert_int_equal(asked->huge > few, target->huge_of_8 != 0);
+	assert_int_equal(asked->small_in_huge > few, target->huge_of_8 != 0);
+	assert_int_equal(asked->logging > few, target->logging_of_8 != 0);
+	assert_int_equal(asked->refused, 0);
+	for (u32 i = 0; i < DIRTY_LOG_MODE_COUNT; i++)
+		assert_int_equal(asked->modes[i] > few,
+				 i == DIRTY_LOG_BITMAP || target->logging_of_8);
 	assert_int_equal(asked->subscribed > few, target->has_subscribers);
 	for (u32 i = 0; i <= PT_LEVEL_MAX; i++)
 		draws_levels |= target->levels_weights[i] != 0;
@@ -209,7 +270,7 @@ static void assert_asked(const struct target *target, const struct asked *asked)
 		bool standard = variant_default.knob[variant_rows[i].knob_id] == i;
 		bool legal = !strcmp(variant_rows[i].convicted_by, "none");
 
-		assert_int_equal(asked->values[i] > few, standard || (target->swarm && legal));
+		assert_int_equal(asked->values[i] > few, standard || (target->knobs_of_8 && legal));
 	}
 }
 

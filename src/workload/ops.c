@@ -5,14 +5,28 @@
 #include "workload/workload_internal.h"
 
 /*
- * After an attempt that has to be repeated: pending requests are served, as on the way back into the
- * guest, and the vCPU sits out what it would otherwise spin upon.
+ * A turn into the guest and out: requests are served, a root is loaded. Return: false when the dirty ring is
+ * full; the vCPU is in user space then, and its op is over: the reset may be an op of the same task, so
+ * that nobody may wait for it here.
  */
-static void settle_for_retry(u32 vcpu, gfn_t gfn)
+static bool visit_guest(u32 vcpu)
 {
-	subject_vcpu_enter(vcpu);
+	if (!subject_vcpu_enter(vcpu))
+		return false;
 	subject_vcpu_leave(vcpu);
+	return true;
+}
+
+/*
+ * After an attempt that has to be repeated: pending requests are served, as on the way back into the
+ * guest, and the vCPU sits out what it would otherwise spin upon. Return: as visit_guest().
+ */
+static bool settle_for_retry(u32 vcpu, gfn_t gfn)
+{
+	if (!visit_guest(vcpu))
+		return false;
 	subject_retry_wait(vcpu, gfn);
+	return true;
 }
 
 static u64 op_fault(const struct world *world, const struct task_program *task, const struct op *op)
@@ -20,13 +34,14 @@ static u64 op_fault(const struct world *world, const struct task_program *task, 
 	enum subject_ret ret;
 
 	/* The violation comes from the guest. */
-	subject_vcpu_enter(task->vcpu);
-	subject_vcpu_leave(task->vcpu);
+	if (!visit_guest(task->vcpu))
+		return OP_RING_FULL;
 	for (;;) {
 		ret = subject_fault(task->vcpu, op->start, op->access);
 		if (ret != SUBJECT_RETRY)
 			return ret;
-		settle_for_retry(task->vcpu, op->start);
+		if (!settle_for_retry(task->vcpu, op->start))
+			return OP_RING_FULL;
 	}
 }
 
@@ -39,16 +54,19 @@ static u64 op_touch(const struct world *world, const struct task_program *task, 
 	for (;;) {
 		bool done;
 
-		subject_vcpu_enter(vcpu);
+		if (!subject_vcpu_enter(vcpu))
+			return OP_RING_FULL;
 		done = subject_vcpu_access(vcpu, op->start, op->access);
 		subject_vcpu_leave(vcpu);
 		if (done)
 			return ret;
 		ret = subject_fault(vcpu, op->start, op->access);
-		if (ret == SUBJECT_RETRY)
-			settle_for_retry(vcpu, op->start);
-		else if (ret != SUBJECT_FIXED && ret != SUBJECT_SPURIOUS)
+		if (ret == SUBJECT_RETRY) {
+			if (!settle_for_retry(vcpu, op->start))
+				return OP_RING_FULL;
+		} else if (ret != SUBJECT_FIXED && ret != SUBJECT_SPURIOUS) {
 			return ret;
+		}
 	}
 }
 
@@ -156,16 +174,14 @@ static u64 op_close(const struct world *world, const struct task_program *task, 
 static u64 op_prefault(const struct world *world, const struct task_program *task,
 		       const struct op *op)
 {
-	return subject_prefault(task->vcpu, op->start);
+	return subject_prefault(task->vcpu, op->start, op->end);
 }
 
 /* What the world says of the slot goes with each change: CREATE needs all of it. */
 static u64 change_slot(const struct world *world, const struct op *op,
 		       enum subject_slot_change change)
 {
-	const struct subject_slot *slot = world_slot(world, op->slot);
-
-	return (u64)-subject_set_slot(change, slot, op->start);
+	return user_change_slot(world_slot(world, op->slot), change, op->start);
 }
 
 static u64 op_slot_create(const struct world *world, const struct task_program *task,
@@ -190,6 +206,66 @@ static u64 op_slot_flags(const struct world *world, const struct task_program *t
 			 const struct op *op)
 {
 	return change_slot(world, op, SLOT_FLAGS);
+}
+
+static u64 op_collapse(const struct world *world, const struct task_program *task,
+		       const struct op *op)
+{
+	host_collapse(op->start);
+	return 0;
+}
+
+static u64 op_kernel_write(const struct world *world, const struct task_program *task,
+			   const struct op *op)
+{
+	/* Within KVM_RUN, which begins with a look at the ring: what this marks still finds room there. */
+	if (!visit_guest(task->vcpu))
+		return OP_RING_FULL;
+	return subject_write_guest(task->vcpu, op->start);
+}
+
+static u64 op_dirty_get(const struct world *world, const struct task_program *task,
+			const struct op *op)
+{
+	return user_dirty_get(world_slot(world, op->slot));
+}
+
+static u64 op_dirty_clear(const struct world *world, const struct task_program *task,
+			  const struct op *op)
+{
+	return user_dirty_clear(world_slot(world, op->slot), op->start, op->end);
+}
+
+static u64 op_dirty_clear_blind(const struct world *world, const struct task_program *task,
+				const struct op *op)
+{
+	return user_dirty_clear_blind(world_slot(world, op->slot));
+}
+
+static u64 op_dirty_reset(const struct world *world, const struct task_program *task,
+			  const struct op *op)
+{
+	int nr = subject_reset_dirty_rings();
+
+	return nr < 0 ? (u64)-nr : 0;
+}
+
+static u64 op_track(const struct world *world, const struct task_program *task, const struct op *op)
+{
+	return user_track(op->start, true);
+}
+
+static u64 op_untrack(const struct world *world, const struct task_program *task,
+		      const struct op *op)
+{
+	return user_track(op->start, false);
+}
+
+static u64 op_nx_recovery(const struct world *world, const struct task_program *task,
+			  const struct op *op)
+{
+	subject_nx_recovery();
+	return 0;
 }
 
 static u64 op_call(const struct world *world, const struct task_program *task, const struct op *op)
@@ -250,6 +326,9 @@ u64 op_execute(const struct world *world, const struct task_program *task, const
 	}
 	result = op_call(world, task, op);
 	users_put(needs);
-	counts.done[op->id]++;
+	if (result == OP_RING_FULL)
+		counts.ring_full[op->id]++;
+	else
+		counts.done[op->id]++;
 	return result;
 }

@@ -59,8 +59,9 @@ static void print_slots(struct buf *buf, const struct world *world)
 		as_id = slot->as_id;
 		buf_printf(buf, "slot %-5u", slot->id);
 		print_range(buf, slot->start, slot->end);
-		buf_printf(buf, " hva 0x%llx%s\n", (unsigned long long)slot->hva,
-			   world->absent >> slot->id & 1 ? " absent" : "");
+		buf_printf(buf, " hva 0x%llx%s%s\n", (unsigned long long)slot->hva,
+			   world->absent >> slot->id & 1 ? " absent" : "",
+			   slot->logging ? " log" : "");
 	}
 }
 
@@ -74,6 +75,8 @@ static void print_world(struct buf *buf, const struct world *world)
 	buf_printf(buf, "\n");
 	if (world->seq)
 		buf_printf(buf, "seq       %llu\n", (unsigned long long)world->seq);
+	if (world->dirty_mode != DIRTY_LOG_BITMAP)
+		buf_printf(buf, "dirty     %s\n", dirty_mode_words[world->dirty_mode]);
 	print_slots(buf, world);
 	for (u32 i = 0; i < world->nr_maps; i++) {
 		const struct map_line *map = &world->maps[i];

@@ -31,12 +31,23 @@ const struct op_form op_forms[OP_ARGS_COUNT] = {
 				     .range = true },
 	[OP_ARGS_SLOT] = { .words = "SLOT", .slot = true },
 	[OP_ARGS_SLOT_GFN] = { .words = "SLOT GFN", .slot = true, .page = OP_PAGE_GFN },
+	[OP_ARGS_SLOT_GFN_RANGE] = { .words = "SLOT GFN..GFN",
+				     .slot = true,
+				     .page = OP_PAGE_GFN,
+				     .range = true,
+				     .in_slot = true },
 };
 
 const char *const task_kind_names[TASK_KIND_COUNT] = { "vcpu", "notifier", "vm" };
 const char *const subscriber_names[] = { "driver", "counter", NULL };
 _Static_assert(ARRAY_SIZE(subscriber_names) == SUBSCRIBER_COUNT + 1,
 	       "one word for each subscriber");
+const char *const dirty_mode_words[DIRTY_LOG_MODE_COUNT] = {
+	[DIRTY_LOG_BITMAP] = "bitmap",
+	[DIRTY_LOG_MANUAL] = "manual",
+	[DIRTY_LOG_INITIALLY_SET] = "initially_set",
+	[DIRTY_LOG_RING] = "ring",
+};
 const char access_letters[ACCESS_COUNT] = { 'r', 'w', 'x' };
 
 /* In the order of the oracles' classes of retry. One without a cause needs no line: it is wrong. */
@@ -139,6 +150,8 @@ bool world_check(const struct world *world, struct flaw *flaw)
 		return false;
 	if (world->subscribers >> SUBSCRIBER_COUNT)
 		return flaw_is(flaw, FLAW_WORLD, 0, 0, "there is no such subscriber");
+	if (world->dirty_mode >= DIRTY_LOG_MODE_COUNT)
+		return flaw_is(flaw, FLAW_WORLD, 0, 0, "there is no such mode of dirty logs");
 	if (world->nr_slots > SLOTS_MAX || world->nr_maps > MAPS_MAX)
 		return flaw_is(flaw, FLAW_WORLD, 0, 0,
 			       "expected at most %u slots and %u maps, found %u and %u", SLOTS_MAX,
@@ -204,9 +217,14 @@ bool map_check(const struct world *world, u32 nr, struct flaw *flaw)
 	if (map->end > HVA_MAX)
 		return flaw_is(flaw, FLAW_MAP, nr, 0, "expected hvas up to 0x%x, found 0x%llx",
 			       HVA_MAX, (unsigned long long)map->end);
-	if (map->order)
+	if (!order_level(world, map->order))
 		return flaw_is(flaw, FLAW_MAP, nr, 0,
-			       "expected order 0, found %u: there are no huge pages in this build",
+			       "expected order 0, %u or %u (the geometry once or twice), found %u",
+			       world->geometry, 2 * world->geometry, map->order);
+	if (map->order && map->read_only)
+		return flaw_is(flaw, FLAW_MAP, nr, 0,
+			       "expected order 0 for read-only pages, found %u: they are mapped "
+			       "one by one",
 			       map->order);
 	for (u32 i = 0; i < nr; i++)
 		if (map->start < world->maps[i].end && world->maps[i].start < map->end)
@@ -237,6 +255,13 @@ bool task_check(const struct program *program, u32 nr, struct flaw *flaw)
 	return true;
 }
 
+static bool op_in_slot(const struct world *world, const struct op *op)
+{
+	const struct subject_slot *slot = world_slot(world, op->slot);
+
+	return op->start >= slot->start && op->start < op->end && op->end <= slot->end;
+}
+
 bool op_check(const struct program *program, u32 task_nr, u32 nr, struct flaw *flaw)
 {
 	const struct task_program *task = &program->tasks[task_nr];
@@ -260,6 +285,11 @@ bool op_check(const struct program *program, u32 task_nr, u32 nr, struct flaw *f
 		return flaw_is(flaw, FLAW_OP, task_nr, nr, "there is no slot %u", op->slot);
 	if (form->page == OP_PAGE_NONE)
 		return true;
+	if (form->in_slot && !op_in_slot(&program->world, op))
+		return flaw_is(flaw, FLAW_OP, task_nr, nr,
+			       "expected gfns A..B of slot %u, A below B, found 0x%llx..0x%llx",
+			       op->slot, (unsigned long long)op->start,
+			       (unsigned long long)op->end);
 	if (form->page == OP_PAGE_GFN)
 		limit = world_gfns(&program->world);
 	if (op->start >= limit || op->end > limit)
@@ -281,27 +311,65 @@ static u64 host_tables(u64 nr_pages)
 	return nr_pages / PT_ENTRIES + 2;
 }
 
-/* A page that is mapped read-only has a sharer, who keeps it when it is copied. */
+/*
+ * A page that is mapped read-only has a sharer, who keeps it when it is copied. A run of pages for a huge
+ * leaf needs room to begin at a multiple of its size; its tables are counted for when it is split.
+ */
 u64 map_pages(const struct map_line *map)
 {
-	u64 nr_pages = map->end - map->start;
+	u64 nr_pages = map->end - map->start, room = BIT_ULL(map->order) - 1;
 
-	return (map->read_only ? 2 * nr_pages : nr_pages) + host_tables(nr_pages);
+	return (map->read_only ? 2 * nr_pages : nr_pages) + host_tables(nr_pages) +
+	       (room < nr_pages ? room : 0);
+}
+
+/* Whether the host may come to map huge pages. */
+static bool world_has_huge(const struct world *world)
+{
+	for (u32 i = 0; i < world->nr_maps; i++)
+		if (world->maps[i].order)
+			return true;
+	return false;
+}
+
+/* Tables that all huge leafs of a memslot take when they are split. */
+static u64 split_tables(const struct world *world, u32 id)
+{
+	const struct subject_slot *slot = world_slot(world, id);
+
+	if (!slot || !world_has_huge(world))
+		return 0;
+	return (slot->end - slot->start) / (PT_ENTRIES - 1) + 2;
+}
+
+/* On the way to the first of @nr_pages, and behind it: one more at each boundary of each level. */
+static u64 prefault_tables(const struct world *world, u64 nr_pages)
+{
+	return nr_pages > 1 ? 2 * world->levels + nr_pages / (PT_ENTRIES - 1) : world->levels;
 }
 
 /*
  * A fault links at most one table a level, the root included. Each write protection lets every page of
  * its range be copied once more while the sharers keep the old one. A memslot change publishes copies of
- * the set of slots, and each that takes the old place away may zap all roots.
+ * the set of slots, and each that takes the old place away may zap all roots. Where huge leafs are mapped,
+ * whoever starts to log a memslot, or clears its log, splits them; what puts huge leafs back frees the
+ * tables late, too.
  */
 void tally_op(struct page_tally *tally, const struct world *world, const struct op *op)
 {
 	switch (op->id) {
 	case OP_fault:
 	case OP_touch:
-	case OP_prefault:
 	case OP_smm:
 		tally->tables += world->levels;
+		break;
+	case OP_prefault:
+		tally->tables += prefault_tables(world, op->end - op->start);
+		break;
+	case OP_collapse:
+		/* A run of pages with the room to begin it, and the table that a split of it takes. */
+		tally->pages += 2 * PT_PAGES(PT_LEVEL_2M) + host_tables(0);
+		tally->zaps++;
 		break;
 	case OP_populate:
 		tally->pages += op->end - op->start + host_tables(op->end - op->start);
@@ -313,16 +381,25 @@ void tally_op(struct page_tally *tally, const struct world *world, const struct 
 	case OP_reclaim:
 		tally->pages++;
 		break;
-	case OP_slot_delete:
-	case OP_slot_move:
 	case OP_slot_flags:
+		tally->tables += split_tables(world, op->slot);
 		tally->pages += 2;
 		tally->zaps++;
+		break;
+	case OP_slot_delete:
+	case OP_slot_move:
+		tally->pages += 2;
+		tally->zaps++;
+		break;
+	case OP_dirty_clear:
+	case OP_dirty_clear_blind:
+		tally->tables += split_tables(world, op->slot);
 		break;
 	case OP_slot_create:
 		tally->pages += 2;
 		break;
 	case OP_zap_all:
+	case OP_nx_recovery:
 		tally->zaps++;
 		break;
 	default:
@@ -345,6 +422,15 @@ u64 program_pages(const struct program *program)
 		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
 			tally_op(&tally, &program->world, &program->tasks[i].ops[j]);
 	return tally_pages(&tally);
+}
+
+bool program_clears_blindly(const struct program *program)
+{
+	for (u32 i = 0; i < program->nr_tasks; i++)
+		for (u32 j = 0; j < program->tasks[i].nr_ops; j++)
+			if (program->tasks[i].ops[j].id == OP_dirty_clear_blind)
+				return true;
+	return false;
 }
 
 static bool tasks_check(const struct program *program, struct flaw *flaw)

@@ -13,6 +13,7 @@ static void repair_scalars(struct world *world)
 		world->levels = 2 + world->levels % (PT_LEVEL_MAX - 1);
 	world->seq &= WORLD_SEQ_MAX;
 	world->subscribers &= BIT_ULL(SUBSCRIBER_COUNT) - 1;
+	world->dirty_mode %= DIRTY_LOG_MODE_COUNT;
 	if (!world->points_max || world->points_max > WORLD_POINTS_MAX_MAX)
 		world->points_max = world_points_default(PT_INDEX_BITS);
 }
@@ -57,7 +58,8 @@ static u64 repair_maps(struct world *world)
 	for (u32 i = 0; i < nr; i++) {
 		struct map_line map = world->maps[i];
 
-		map.order = 0;
+		if (map.read_only || !order_level(world, map.order))
+			map.order = 0;
 		map.end = min_u64(map.end, HVA_MAX);
 		world->maps[world->nr_maps] = map;
 		if (!map_check(world, world->nr_maps, NULL) ||
@@ -114,6 +116,20 @@ static u8 slot_fold_ref(const struct world *world, u8 id)
 	return (u8)world->slots[id % world->nr_slots].id;
 }
 
+/* A range of the slot: its size stays if it can. An op on a slot that is not there is left out later. */
+static void range_fold(const struct world *world, struct op *op)
+{
+	const struct subject_slot *slot = world_slot(world, op->slot);
+	u64 nr_pages = op->end - op->start, size;
+
+	if (!slot)
+		return;
+	size = slot->end - slot->start;
+	if (op->start < slot->start || op->start >= slot->end)
+		op->start = slot->start + op->start % size;
+	op->end = op->start + min_u64(nr_pages ? nr_pages : 1, slot->end - op->start);
+}
+
 static void op_fold(const struct world *world, u8 kind, struct op *op)
 {
 	u64 nr_pages = op->end - op->start, limit = HVA_MAX;
@@ -124,6 +140,10 @@ static void op_fold(const struct world *world, u8 kind, struct op *op)
 	form = op_form(op);
 	op->access = form->accesses ? op->access % form->accesses : 0;
 	op->slot = form->slot ? slot_fold_ref(world, op->slot) : 0;
+	if (form->in_slot) {
+		range_fold(world, op);
+		return;
+	}
 	op->end = 0;
 	if (form->page == OP_PAGE_NONE) {
 		op->start = 0;

@@ -40,6 +40,9 @@ const char *target_problem(const struct target *target)
 		return "expected weights for ops of vm tasks if vms_max says so, and else none";
 	if (target->as_max > AS_MAX)
 		return "expected at most 2 address spaces";
+	if (target->huge_of_8 > 8 || target->logging_of_8 > 8 || target->writes_of_8 > 8 ||
+	    target->knobs_of_8 > 8)
+		return "expected at most 8 of 8";
 	if (target->levels_weights[0] || target->levels_weights[1])
 		return "expected 2 levels at least";
 	return NULL;

@@ -15,6 +15,7 @@ enum line_id {
 	LINE_levels,
 	LINE_variant,
 	LINE_seq,
+	LINE_dirty,
 	LINE_as,
 	LINE_slot,
 	LINE_map,
@@ -319,6 +320,10 @@ static bool parse_geometry(struct parser *parser)
 {
 	u64 value;
 
+	if (parser->seen[LINE_map])
+		return fail_at(parser, 1,
+			       "expected 'geometry' before the first map, which is on line %u",
+			       parser->seen[LINE_map]);
 	if (!before_slots(parser, "geometry") ||
 	    !next_number(parser, "bits of a table index", WORLD_GEOMETRY_MIN, WORLD_GEOMETRY_MAX,
 			 &value))
@@ -359,6 +364,18 @@ static bool parse_seq(struct parser *parser)
 			   &parser->repro->program.world.seq);
 }
 
+static bool parse_dirty(struct parser *parser)
+{
+	struct word word = next_word(parser);
+	u32 mode = word_find(word, dirty_mode_words, DIRTY_LOG_MODE_COUNT);
+
+	if (mode == DIRTY_LOG_MODE_COUNT)
+		return fail_one_of(parser, "a mode of dirty logs", word, dirty_mode_words,
+				   DIRTY_LOG_MODE_COUNT);
+	parser->repro->program.world.dirty_mode = mode;
+	return true;
+}
+
 static bool parse_as(struct parser *parser)
 {
 	u64 value;
@@ -369,30 +386,42 @@ static bool parse_as(struct parser *parser)
 	return true;
 }
 
-/* The rest of a line on which @word may stand and nothing else: into *there. */
-static bool option(struct parser *parser, const char *word, bool *there)
+/*
+ * The rest of a line on which each of @words may stand once, in any order, and nothing else. *there:
+ * BIT(position) of those that do.
+ */
+static bool options(struct parser *parser, const char *const *words, u32 nr_words, u32 *there)
 {
-	struct word found = peek_word(parser);
-	struct buf what = { 0 };
+	for (*there = 0;;) {
+		struct word found = peek_word(parser);
+		u32 nr = word_find(found, words, nr_words);
+		struct buf what = { 0 };
 
-	*there = word_is(found, word);
-	if (*there)
-		next_word(parser);
-	if (*there || !found.size)
-		return true;
-	buf_printf(&what, "%s or the end of the line", word);
-	fail_expected(parser, buf_text(&what), found);
-	buf_free(&what);
-	return false;
+		if (!found.size)
+			return true;
+		if (nr < nr_words && !(*there >> nr & 1)) {
+			next_word(parser);
+			*there |= 1u << nr;
+			continue;
+		}
+		for (u32 i = 0; i < nr_words; i++)
+			if (!(*there >> i & 1))
+				buf_printf(&what, "%s or ", words[i]);
+		buf_printf(&what, "the end of the line");
+		fail_expected(parser, buf_text(&what), found);
+		buf_free(&what);
+		return false;
+	}
 }
 
 static bool parse_slot(struct parser *parser)
 {
+	static const char *const words[] = { "absent", "log" };
 	struct world *world = &parser->repro->program.world;
 	struct subject_slot *slot = &world->slots[world->nr_slots];
 	struct word id = next_word(parser), gfns;
 	struct flaw flaw;
-	bool absent;
+	u32 there;
 	u64 value;
 
 	if (world->nr_slots == SLOTS_MAX)
@@ -404,7 +433,7 @@ static bool parse_slot(struct parser *parser)
 	gfns = next_word(parser);
 	if (!range(parser, "gfns A..B", gfns, &slot->start, &slot->end) ||
 	    !literal(parser, "hva") || !next_number(parser, "an hva", 0, HVA_MAX - 1, &slot->hva) ||
-	    !option(parser, "absent", &absent))
+	    !options(parser, words, ARRAY_SIZE(words), &there))
 		return false;
 	for (u32 i = 0; i < world->nr_slots; i++)
 		if (world->slots[i].id == slot->id)
@@ -412,16 +441,19 @@ static bool parse_slot(struct parser *parser)
 	if (!slot_check(world, world->nr_slots, &flaw))
 		return fail_at(parser, gfns.column, "%s", flaw.message);
 	world->nr_slots++;
-	world->absent |= absent ? 1u << slot->id : 0;
+	slot->logging = there >> 1 & 1;
+	world->absent |= (there & 1) << slot->id;
 	return true;
 }
 
 static bool parse_map(struct parser *parser)
 {
+	static const char *const words[] = { "ro" };
 	struct world *world = &parser->repro->program.world;
 	struct map_line *map = &world->maps[world->nr_maps];
 	struct word hvas = next_word(parser), order;
 	struct flaw flaw;
+	u32 there;
 	u64 value;
 
 	if (world->nr_maps == MAPS_MAX)
@@ -431,13 +463,16 @@ static bool parse_map(struct parser *parser)
 	order = next_word(parser);
 	if (!number(parser, "an order", order, 0, UINT32_MAX, &value))
 		return false;
-	if (value)
-		return fail_expected(parser, "0 (there are no huge pages in this build)", order);
-	map->order = 0;
-	if (!option(parser, "ro", &map->read_only))
+	map->order = (u32)value;
+	if (!options(parser, words, ARRAY_SIZE(words), &there))
 		return false;
+	map->read_only = there;
 	if (!map_check(world, world->nr_maps, &flaw))
-		return fail_at(parser, hvas.column, "%s", flaw.message);
+		return fail_at(parser,
+			       order_level(world, map->order) && !(map->order && there)
+				       ? hvas.column
+				       : order.column,
+			       "%s", flaw.message);
 	world->nr_maps++;
 	return true;
 }
@@ -889,6 +924,7 @@ static const struct line_row {
 	[LINE_levels] = { "levels", IN_WORLD, false, parse_levels },
 	[LINE_variant] = { "variant", IN_WORLD, false, parse_variant },
 	[LINE_seq] = { "seq", IN_WORLD, false, parse_seq },
+	[LINE_dirty] = { "dirty", IN_WORLD, false, parse_dirty },
 	[LINE_as] = { "as", IN_WORLD, true, parse_as },
 	[LINE_slot] = { "slot", IN_WORLD, true, parse_slot },
 	[LINE_map] = { "map", IN_WORLD, true, parse_map },

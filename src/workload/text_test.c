@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "workload/workload.h"
@@ -45,34 +46,54 @@ static const char canonical[] =
 	"at 1 migrate#1 f:g(h)#1   until 0 f:x#3\n";
 
 /* Every kind of task, op and line that the first text lacks. */
-static const char canonical_vm[] = "repro 1\n"
-				   "target    everything\n"
-				   "geometry  3\n"
-				   "variant   zap_root=two_pass,slot_zap=range\n"
-				   "slot 0    0x10..0x20 hva 0x100\n"
-				   "as        1\n"
-				   "slot 3    0x10..0x11 hva 0x100 absent\n"
-				   "as        0\n"
-				   "slot 2    0x20..0x21 hva 0x110 absent\n"
-				   "map       0x100..0x110 order 0\n"
-				   "subscriber driver\n"
-				   "subscriber counter\n"
-				   "expect    none\n"
-				   "\n"
-				   "task 0 vcpu 3    { prefault 0x10; smm; touch r 0x11; smm }\n"
-				   "task 1 notifier  { mprotect r 0x100..0x102; reclaim 0x100; "
-				   "oom_reap 0x0..0x1000; driver; exit }\n"
-				   "task 2 vm        { slot_create 3; slot_delete 0; slot_move 2 "
-				   "0x1ff; slot_flags 2; zap_all; "
-				   "zap_gfn_range 0x0..0x200; close }\n"
-				   "task 3 notifier  { mprotect w 0x0..0x1 }\n"
-				   "\n"
-				   "start 2\n"
-				   "at 2 zap_all#1 f:g(h)#1   switch rcu0\n"
-				   "at rcu0 callback#1 free_rcu:kern_free(x)#1   switch 0\n"
-				   "at rcu0 callback#65536 end   switch 1\n"
-				   "at 0 touch#1 f:g(h)#1   until rcu0 f:x#1\n"
-				   "at rcu0 callback#17 ~2   answer 1\n";
+static const char canonical_vm[] =
+	"repro 1\n"
+	"target    everything\n"
+	"geometry  3\n"
+	"variant   zap_root=two_pass,slot_zap=range\n"
+	"slot 0    0x10..0x20 hva 0x100\n"
+	"as        1\n"
+	"slot 3    0x10..0x11 hva 0x100 absent\n"
+	"as        0\n"
+	"slot 2    0x20..0x21 hva 0x110 absent\n"
+	"map       0x100..0x110 order 0\n"
+	"subscriber driver\n"
+	"subscriber counter\n"
+	"expect    none\n"
+	"\n"
+	"task 0 vcpu 3    { prefault 0x10..0x11; smm; touch r 0x11; smm }\n"
+	"task 1 notifier  { mprotect r 0x100..0x102; reclaim 0x100; "
+	"oom_reap 0x0..0x1000; driver; exit }\n"
+	"task 2 vm        { slot_create 3; slot_delete 0; slot_move 2 "
+	"0x1ff; slot_flags 2; zap_all; "
+	"zap_gfn_range 0x0..0x200; close }\n"
+	"task 3 notifier  { mprotect w 0x0..0x1 }\n"
+	"\n"
+	"start 2\n"
+	"at 2 zap_all#1 f:g(h)#1   switch rcu0\n"
+	"at rcu0 callback#1 free_rcu:kern_free(x)#1   switch 0\n"
+	"at rcu0 callback#65536 end   switch 1\n"
+	"at 0 touch#1 f:g(h)#1   until rcu0 f:x#1\n"
+	"at rcu0 callback#17 ~2   answer 1\n";
+
+/* Dirty logs and huge pages. */
+static const char canonical_log[] =
+	"repro 1\n"
+	"target    split_vs_fault\n"
+	"geometry  3\n"
+	"variant   ad_bits=disabled,nx_huge_pages=off\n"
+	"dirty     initially_set\n"
+	"slot 0    0x40..0x88 hva 0x100 log\n"
+	"slot 2    0x90..0x91 hva 0x150 absent log\n"
+	"map       0x100..0x148 order 6\n"
+	"map       0x14c..0x15a order 3\n"
+	"expect    none\n"
+	"\n"
+	"task 0 vcpu 0    { prefault 0x3f..0x88; kernel_write 0x40; touch w 0x41 }\n"
+	"task 1 vm        { dirty_get 0; dirty_clear 0 0x41..0x88; dirty_clear_blind 0; "
+	"dirty_reset; "
+	"track 0x40; untrack 0x40; nx_recovery }\n"
+	"task 2 notifier  { collapse 0x107 }\n";
 
 static bool parse(const char *text)
 {
@@ -123,6 +144,73 @@ static void everything_else_comes_back(void **state)
 	assert_prints(&repro, canonical_vm);
 }
 
+static void dirty_logs_and_huge_pages_come_back(void **state)
+{
+	const struct world *world = &repro.program.world;
+	const struct op *clear = &repro.program.tasks[1].ops[1];
+	char ring[sizeof(canonical_log)];
+
+	if (!parse(canonical_log))
+		fail_msg("%u:%u: %s", error.line, error.column, error.message);
+	assert_int_equal(world->dirty_mode, DIRTY_LOG_INITIALLY_SET);
+	assert_true(world->slots[0].logging && world->slots[1].logging);
+	assert_int_equal(world->absent, 1 << 2);
+	assert_int_equal(world->maps[0].order, 6);
+	assert_int_equal(clear->slot, 0);
+	assert_int_equal(clear->start, 0x41);
+	assert_int_equal(clear->end, 0x88);
+	assert_int_equal(repro.program.tasks[0].ops[0].end, 0x88);
+	assert_true(program_valid(&repro.program, &error));
+	assert_true(program_clears_blindly(&repro.program));
+	assert_prints(&repro, canonical_log);
+	/* Options stand in any order, every mode has its word. */
+	assert_true(parse("repro 1\ntarget canary\ngeometry 3\ndirty ring\n"
+			  "slot 0 1..2 hva 1 log absent\ntask 0 notifier { collapse 1 }\n"));
+	assert_int_equal(world->dirty_mode, DIRTY_LOG_RING);
+	assert_int_equal(world->absent, 1);
+	assert_true(world->slots[0].logging);
+	assert_false(program_clears_blindly(&repro.program));
+	for (u32 i = 0; i < DIRTY_LOG_MODE_COUNT; i++) {
+		snprintf(ring, sizeof(ring),
+			 "repro 1\ntarget canary\ngeometry 3\ndirty %s\n"
+			 "task 0 notifier { collapse 1 }\n",
+			 dirty_mode_words[i]);
+		assert_true(parse(ring));
+		assert_int_equal(world->dirty_mode, i);
+	}
+}
+
+/* Room for runs, for what a collapse takes, and for the tables that take the place of huge leafs. */
+static void huge_pages_are_bounded(void **state)
+{
+	static const char world[] = "repro 1\ntarget canary\ngeometry 3\n"
+				    "slot 0 0x40..0x80 hva 0x80\nmap 0x80..0xc0 order %u\n"
+				    "task 0 vm { slot_flags 0 }\n%s";
+	char text[400];
+	u64 small, huge;
+
+	if (PT_INDEX_BITS != 3)
+		skip();
+
+	snprintf(text, sizeof(text), world, 0, "");
+	assert_true(parse(text));
+	small = program_pages(&repro.program);
+	snprintf(text, sizeof(text), world, 6, "");
+	assert_true(parse(text));
+	huge = program_pages(&repro.program);
+	/* 63 pages before the run; a zap counts the 64 / 7 + 2 tables of a split twice. */
+	assert_int_equal(huge, small + 63 + 2 * 11);
+	snprintf(text, sizeof(text), world, 6, "task 1 notifier { collapse 0x80 }\n");
+	assert_true(parse(text));
+	assert_int_equal(program_pages(&repro.program), huge + 2 * 8 + 2 + 11);
+	snprintf(text, sizeof(text), world, 0, "task 1 vcpu 0 { prefault 0x40..0x41 }\n");
+	assert_true(parse(text));
+	assert_int_equal(program_pages(&repro.program), small + 2 * 3);
+	snprintf(text, sizeof(text), world, 0, "task 1 vcpu 0 { prefault 0x40..0x80 }\n");
+	assert_true(parse(text));
+	assert_int_equal(program_pages(&repro.program), small + 2 * (2 * 3 + 64 / 7));
+}
+
 /* A vCPU of 2 ops with 3 levels, 2 zaps, and a slot change that copies the set of slots. */
 static void pages_are_bounded_over_zaps(void **state)
 {
@@ -162,7 +250,7 @@ static void defaults_are_left_out(void **state)
 
 	assert_true(
 		parse("repro  1\n\n \t\n target canary\ngeometry 0x3\nlevels 3\nvariant upstream\n"
-		      "seq 0\nas 0\nlimit points 20000\nbug none\nexpect none\n"
+		      "seq 0\nas 0\nlimit points 60000\nbug none\nexpect none\n"
 		      "task 0 notifier{reuse 0}"));
 	assert_prints(&repro, shortest);
 }
@@ -231,7 +319,19 @@ static const struct mistake {
 	{ WORLD "seq 99999999999999999999999\n", 4, 5, "found '99999999999999999999999'" },
 	{ WORLD "seq 0x\n", 4, 5, "found '0x'" },
 	{ WORLD "as 2\n", 4, 4, "from 0 to 1" },
-	{ WORLD "slot 0 1..3 hva 1 absnet\n", 4, 19, "absent or the end of the line" },
+	{ WORLD "slot 0 1..3 hva 1 absnet\n", 4, 19, "absent or log or the end of the line" },
+	{ WORLD "slot 0 1..3 hva 1 absent absent\n", 4, 26, "expected log or the end of the line" },
+	{ WORLD "dirty rign\n", 4, 7, "did you mean 'ring'?" },
+	{ WORLD "dirty ring\ndirty ring\n", 5, 1, "a second line" },
+	{ WORLD "map 1..9 order 4\n", 4, 16, "expected order 0, 3 or 6" },
+	{ WORLD "map 1..9 order 9\n", 4, 16, "found 9" },
+	{ WORLD "map 1..9 order 3 ro\n", 4, 16, "order 0 for read-only pages" },
+	{ "repro 1\ntarget canary\nmap 1..9 order 0\ngeometry 3\n", 4, 1, "before the first map" },
+	{ WORLD "slot 1 4..8 hva 1\ntask 0 vm { dirty_clear 1 3..5 }\n", 5, 27,
+	  "expected gfns A..B of slot 1" },
+	{ WORLD "slot 1 4..8 hva 1\ntask 0 vm { dirty_clear 1 4..9 }\n", 5, 27, "found 0x4..0x9" },
+	{ WORLD "task 0 vm { dirty_clear 1 4..9 }\n", 4, 25, "there is no slot 1" },
+	{ WORLD "task 0 vcpu 0 { prefault 4 }\n", 4, 26, "gfns A..B" },
 	{ WORLD "as 1\nslot 0 1..3 hva 1\nslot 1 2..4 hva 9\n", 6, 8, "overlap those of slot 0" },
 	{ WORLD "subscriber drivr\n", 4, 12, "did you mean 'driver'?" },
 	{ WORLD "subscriber driver\nsubscriber driver\n", 5, 12, "subscribes already" },
@@ -251,7 +351,8 @@ static const struct mistake {
 	{ WORLD "slot 0 1..3 hav 1\n", 4, 13, "expected hva, found 'hav'" },
 	{ WORLD "slot 0 1..3 hva 1\nslot 0 3..4 hva 9\n", 5, 6, "a slot 0 already" },
 	{ WORLD "slot 0 1..3 hva 1\nslot 1 2..4 hva 9\n", 5, 8, "overlap those of slot 0" },
-	{ WORLD "map 1..3 order 1\n", 4, 16, "no huge pages" },
+	{ WORLD "map 1..3 order 1\n", 4, 16,
+	  "expected order 0, 3 or 6 (the geometry once or twice), found 1" },
 	{ WORLD "map 1..3 order 0 rw\n", 4, 18, "found 'rw'" },
 	{ WORLD "map 1..3 order 0\nmap 2..4 order 0\n", 5, 5, "overlap those mapped from 0x1" },
 	{ WORLD "map 1..0x1001 order 0\n", 4, 5, "0x1001" },
@@ -261,7 +362,7 @@ static const struct mistake {
 	{ WORLD "variant upstraem\n", 4, 9, "did you mean 'upstream'?" },
 	{ WORLD "variant fault_precheck=nine\n", 4, 24, "did you mean 'none'?" },
 	{ WORLD "variant fault_precheck=none,fault_precheck=none\n", 4, 29, "each knob once" },
-	{ WORLD "variant fault_precheck=none,\n", 4, 29, "expected one of" },
+	{ WORLD "variant fault_precheck=none,\n", 4, 29, "expected a variant" },
 	{ WORLD "bug seq_tst_dropped\n", 4, 5, "did you mean 'seq_test_dropped'?" },
 	{ WORLD "expect\n", 4, 7, "an oracle, or none" },
 	{ WORLD "expect none SM4\n", 4, 13, "the end of the line" },
@@ -279,7 +380,7 @@ static const struct mistake {
 	{ WORLD "task 0 vcpu 8 { fault r 1 }\n", 4, 13, "from 0 to 7" },
 	{ WORLD "task 0 vcpu 0 fault r 1 }\n", 4, 15, "'{'" },
 	{ WORLD "task 0 vcpu 0 { }\n", 4, 17,
-	  "expected one of fault, touch, prefault, smm, found '}'" },
+	  "expected one of fault, touch, prefault, smm, kernel_write, found '}'" },
 	{ WORLD "task 0 vm { slot_create 0 }\n", 4, 25, "there is no slot 0" },
 	{ WORLD "task 0 vm { slot_delete 9 }\n", 4, 25, "from 0 to 7" },
 	{ WORLD "slot 0 1..2 hva 1\ntask 0 vm { slot_move 0 0x200 }\n", 5, 25, "below 0x200" },
@@ -347,7 +448,7 @@ static void mistakes_are_told_where_they_are(void **state)
 /* Every prefix, and every text with one byte changed: an error or a text that prints and parses. */
 static void break_text(const char *whole, size_t size)
 {
-	static char text[sizeof(canonical) + sizeof(canonical_vm)];
+	static char text[sizeof(canonical) + sizeof(canonical_vm) + sizeof(canonical_log)];
 
 	for (size_t i = 0; i < size; i++) {
 		static const char bytes[] = " \n\t#;{}~:.,0x-\377";
@@ -374,6 +475,7 @@ static void broken_texts_end(void **state)
 {
 	break_text(canonical, sizeof(canonical) - 1);
 	break_text(canonical_vm, sizeof(canonical_vm) - 1);
+	break_text(canonical_log, sizeof(canonical_log) - 1);
 }
 
 static void free_text_stays_on_its_line(void **state)
@@ -397,6 +499,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(canonical_text_comes_back),
 		cmocka_unit_test(everything_else_comes_back),
+		cmocka_unit_test(dirty_logs_and_huge_pages_come_back),
+		cmocka_unit_test(huge_pages_are_bounded),
 		cmocka_unit_test(pages_are_bounded_over_zaps),
 		cmocka_unit_test(programs_have_fifteen_tasks),
 		cmocka_unit_test(defaults_are_left_out),

@@ -24,6 +24,7 @@ enum op_args {
 	OP_ARGS_PROT_HVA_RANGE,
 	OP_ARGS_SLOT,
 	OP_ARGS_SLOT_GFN,
+	OP_ARGS_SLOT_GFN_RANGE,
 	OP_ARGS_COUNT
 };
 
@@ -35,6 +36,7 @@ struct op_form {
 	bool slot;
 	u8 page; /* enum op_page: op->start, and with range op->end */
 	bool range;
+	bool in_slot; /* the range lies in the gfns that the world gives to the slot */
 };
 extern const struct op_form op_forms[OP_ARGS_COUNT];
 
@@ -83,7 +85,7 @@ struct task_program {
 /* Host pages that are mapped from the start. */
 struct map_line {
 	hva_t start, end;
-	u32 order; /* 0: 4K pages; others are refused until huge pages exist */
+	u32 order; /* of its pages, log2: 0, or the geometry once or twice for huge pages */
 	bool read_only; /* mapped read-only, and a write copies */
 };
 
@@ -96,6 +98,7 @@ struct world {
 	struct mmu_variant variant;
 	u32 subscribers; /* bit: row of subscriber_names that listens to the host, beside the MMU */
 	u32 absent; /* BIT(id): this slot is a template, which is not there until it is created */
+	u32 dirty_mode; /* enum dirty_log_mode; words in dirty_mode_words */
 	u32 nr_slots, nr_maps;
 	struct subject_slot slots[SLOTS_MAX]; /* ids differ, in all address spaces */
 	struct map_line maps[MAPS_MAX];
@@ -119,6 +122,13 @@ struct program {
 
 /* Words of "subscriber" lines, by enum host_subscriber. NULL-terminated. */
 extern const char *const subscriber_names[];
+/* Words of the line "dirty", by enum dirty_log_mode. */
+extern const char *const dirty_mode_words[DIRTY_LOG_MODE_COUNT];
+/*
+ * Whether an op of the program clears bits of a dirty log that user space never got: what is lost with
+ * them is nobody's fault, and whoever describes the program says so.
+ */
+bool program_clears_blindly(const struct program *program);
 
 /* Return: the world's slot of that id, NULL if there is none. */
 const struct subject_slot *world_slot(const struct world *world, u32 id);
@@ -126,7 +136,7 @@ const struct subject_slot *world_slot(const struct world *world, u32 id);
 /* Return: the limit of points that a world has unless it says so: walks of wide tables are long. */
 static inline u64 world_points_default(u32 geometry)
 {
-	return min_u64(20000ull << (geometry - WORLD_GEOMETRY_MIN), WORLD_POINTS_MAX_MAX);
+	return min_u64(60000ull << (geometry - WORLD_GEOMETRY_MIN), WORLD_POINTS_MAX_MAX);
 }
 /* Return: gfns 0 .. this - 1 are reached by the world's root. */
 u64 world_gfns(const struct world *world);
@@ -204,12 +214,18 @@ struct target {
 	u32 vcpus_max; /* tasks that are vCPUs: at least 1 */
 	u32 slots_max; /* memslots: at least 1 */
 	u32 pages_min, pages_max; /* a slot: few, so that ops meet */
-	u32 vms_max; /* tasks that call ioctls of the VM */
+	u32 vms_min, vms_max; /* tasks that call ioctls of the VM */
 	u32 as_max; /* address spaces; 0 is 1 */
 	u32 levels_weights[PT_LEVEL_MAX + 1]; /* by levels of the root; all 0: mostly 3 */
+	u32 huge_of_8; /* of 8 worlds, how many have room for huge pages, and some of them */
+	u32 logging_of_8; /* of 8 worlds, how many log dirty pages from the start */
 	bool has_absent; /* slots may be templates */
 	bool has_subscribers; /* others may subscribe to the host */
-	bool swarm; /* each program draws from some of the ops, and with the default variant its knobs */
+	u32 writes_of_8; /* of 8 accesses, how many write for certain; of the others 3 of 8 do */
+	u32 execs_of_8; /* of 8 accesses that do not write for certain, how many execute; of the others 1 of 8 does */
+	u32 by_write_of_8; /* of 8 programs, how many have writes found by W, whatever the knobs say */
+	u32 knobs_of_8; /* of 8 knobs, how many are drawn, if the variant is the default one */
+	bool swarm; /* each program draws from some of the ops */
 	enum bug_id bug; /* canary: armed for ever */
 };
 /* Targets register themselves: TARGET(name) = { ... }; collected through the section "targets". */
@@ -312,16 +328,18 @@ const char *word_nearest(const char *word, size_t size, const char *const *words
 /* --- execution (execute.c) --- */
 
 /*
- * Ops since op_counts_clear(): those that did their work, and those that were skipped because the process
- * or the VM which they need had gone. Children of a fork count for themselves.
+ * Ops since op_counts_clear(): those that did their work; those that were skipped because the process
+ * or the VM which they need had gone; those that a full dirty ring has ended. Children of a fork count
+ * for themselves.
  */
 struct op_counts {
-	u64 done[OP_COUNT], skipped[OP_COUNT];
+	u64 done[OP_COUNT], skipped[OP_COUNT], ring_full[OP_COUNT];
 };
 const struct op_counts *op_counts(void);
 void op_counts_clear(void);
-/* The result (event op_ended) of an op that was skipped; others end with less. */
-#define OP_SKIPPED (~0ull)
+/* Results (event op_ended) of an op that was skipped, or ended by a full dirty ring; others end with less. */
+#define OP_SKIPPED   (~0ull)
+#define OP_RING_FULL (~0ull - 1)
 
 enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_ABANDONED };
 

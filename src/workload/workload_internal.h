@@ -57,9 +57,29 @@ u64 tally_pages(const struct page_tally *tally);
  */
 void program_repair(struct program *program);
 
+/* Level of the host's pages that a map of this @order asks for; 0: there is no such order. */
+static inline u32 order_level(const struct world *world, u32 order)
+{
+	return order % world->geometry || order > 2 * world->geometry
+		       ? 0
+		       : PT_LEVEL_4K + order / world->geometry;
+}
+
 /*
- * Runs one op to its end. Context: a task. Return: of a vCPU enum subject_ret of the last attempt, of the
- * slot ops an errno, else 0; OP_SKIPPED.
+ * What user space knows (user.c): which bits of dirty logs it has got, which guest pages it has
+ * write-tracked. Forgets everything. Context: no task; behind kern_reset().
+ */
+void user_reset(const struct program *program);
+/* The bodies of ops that need it. Return: an errno. Context: a task, no locks; may sleep. */
+u64 user_change_slot(const struct subject_slot *slot, enum subject_slot_change change, gfn_t to);
+u64 user_dirty_get(const struct subject_slot *slot);
+u64 user_dirty_clear(const struct subject_slot *slot, gfn_t start, gfn_t end);
+u64 user_dirty_clear_blind(const struct subject_slot *slot);
+u64 user_track(gfn_t gfn, bool on);
+
+/*
+ * Runs one op to its end. Context: a task. Return: of a vCPU enum subject_ret of the last attempt or
+ * OP_RING_FULL, of the slot and dirty-log ops an errno, else 0; OP_SKIPPED.
  */
 u64 op_execute(const struct world *world, const struct task_program *task, const struct op *op);
 

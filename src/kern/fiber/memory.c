@@ -1,6 +1,6 @@
 /*
  * The live map, objects and pages. One arena, filled from the bottom; freed objects are kept by size
- * and reused last in, first out; freed pages likewise. Everything here is a function of the order of
+ * and reused last in, first out; freed pages likewise. Runs of pages are always new ones. Everything here is a function of the order of
  * calls alone, never of addresses.
  */
 #include "kern/kern.h"
@@ -151,6 +151,21 @@ u64 *kern_page_alloc(bool zeroed)
 	if (zeroed)
 		zero(page_granule(pfn), PAGE_GRANULES_);
 	return kern_page_address(pfn);
+}
+
+u64 *kern_page_alloc_run(u32 nr_pages)
+{
+	pfn_t first = (memory.pages_used + nr_pages) & ~(pfn_t)(nr_pages - 1);
+
+	ASSERT(nr_pages && !(nr_pages & (nr_pages - 1)));
+	if (first + nr_pages > KERN_PAGES_MAX)
+		return NULL;
+	/* What alignment skips serves single pages. The lowest goes last, so that it is taken first. */
+	for (pfn_t skipped = first; --skipped > memory.pages_used;)
+		memory.free_pages[memory.nr_free_pages++] = (u16)skipped;
+	memory.pages_used = (u32)(first + nr_pages - 1);
+	mark(page_granule(first), nr_pages * PAGE_GRANULES_, true);
+	return kern_page_address(first);
 }
 
 void kern_page_free(u64 *page)

@@ -69,7 +69,8 @@ u64 fiber_answer(struct sched_site *site, const volatile void *addr, enum answer
 	return answer;
 }
 
-bool fiber_need_resched(struct sched_site *site)
+/* The running task offers to give way: what it has touched since the last time is counted. */
+static void offer(void)
 {
 	u32 me = event_context.task;
 
@@ -77,6 +78,12 @@ bool fiber_need_resched(struct sched_site *site)
 		event(yield_overdue, .entries = event_context.touched[me],
 		      .bound = event_context.touched_max[me]);
 	event_context.touched[me] = 0;
+	event_context.taken[me] = 0;
+}
+
+bool fiber_need_resched(struct sched_site *site)
+{
+	offer();
 	return sched_value(site, NULL, ANSWER_RESCHED, 2);
 }
 
@@ -90,6 +97,7 @@ bool fiber_may_alloc(struct sched_site *site)
 void fiber_cond_resched(struct sched_site *site)
 {
 	fiber_might_sleep();
+	offer();
 	sched_point(site, NULL);
 }
 

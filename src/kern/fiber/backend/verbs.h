@@ -50,6 +50,41 @@ long __tsan_atomic64_load(const volatile long *p, int order);
 		loaded_;                                                                       \
 	})
 
+/*
+ * What a verb does that both reads and writes. All tasks run on one thread, and none is switched in the
+ * middle of it: nobody but the race detector needs the CPU to do it in one step, too, and a locked
+ * instruction waits for all stores before it.
+ */
+#if CONFIG_TSAN
+#define KERN_FULL_ORDER __ATOMIC_SEQ_CST
+#define KERN_XCHG(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
+#define KERN_CMPXCHG(p, old, v) \
+	__atomic_compare_exchange_n(p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+#define KERN_FETCH(p, name, op, n) __atomic_fetch_##name(p, n, __ATOMIC_SEQ_CST)
+#else
+#define KERN_FULL_ORDER		   __ATOMIC_RELAXED
+#define KERN_FETCH(p, name, op, n) KERN_XCHG(p, *(p)op(n))
+#define KERN_XCHG(p, v)                         \
+	({                                      \
+		__typeof__(p) at_ = (p);        \
+		__typeof__(*at_) found_ = *at_; \
+		*at_ = (v);                     \
+		found_;                         \
+	})
+/* Return: whether *@p was *@old; else the latter is what was there. */
+#define KERN_CMPXCHG(p, old, v)                                   \
+	({                                                        \
+		__typeof__(p) at_ = (p);                          \
+		__typeof__(*at_) *wanted_ = (old), found_ = *at_; \
+		bool same_ = found_ == *wanted_;                  \
+		if (same_)                                        \
+			*at_ = (v);                               \
+		else                                              \
+			*wanted_ = found_;                        \
+		same_;                                            \
+	})
+#endif
+
 #define READ_ONCE(x)                                     \
 	({                                               \
 		KERN_POINT(&(x), "READ_ONCE(" #x ")");   \
@@ -72,58 +107,56 @@ long __tsan_atomic64_load(const volatile long *p, int order);
 		KERN_POINT(p, "smp_store_release(" #p ")");    \
 		__atomic_store_n(p, value_, __ATOMIC_RELEASE); \
 	})
-#define smp_store_mb(x, v)                                        \
-	({                                                        \
-		__typeof__(x) value_ = (v);                       \
-		KERN_POINT(&(x), "smp_store_mb(" #x ")");         \
-		__atomic_store_n(&(x), value_, __ATOMIC_SEQ_CST); \
+#define smp_store_mb(x, v)                                       \
+	({                                                       \
+		__typeof__(x) value_ = (v);                      \
+		KERN_POINT(&(x), "smp_store_mb(" #x ")");        \
+		__atomic_store_n(&(x), value_, KERN_FULL_ORDER); \
 	})
 /* Sequentially consistent as the backend is: barriers order the compiler, and are no points. */
 #define smp_mb()  __asm__ volatile("" ::: "memory")
 #define smp_rmb() smp_mb()
 #define smp_wmb() smp_mb()
 
-#define xchg(p, v)                                                \
-	({                                                        \
-		__typeof__(*(p)) value_ = (v);                    \
-		KERN_POINT(p, "xchg(" #p ")");                    \
-		__atomic_exchange_n(p, value_, __ATOMIC_SEQ_CST); \
+#define xchg(p, v)                             \
+	({                                     \
+		__typeof__(*(p)) value_ = (v); \
+		KERN_POINT(p, "xchg(" #p ")"); \
+		KERN_XCHG(p, value_);          \
 	})
-#define try_cmpxchg64(p, old, v)                                                     \
-	({                                                                           \
-		__typeof__(*(p)) value_ = (v);                                       \
-		KERN_POINT(p, "try_cmpxchg64(" #p ")");                              \
-		__atomic_compare_exchange_n(p, old, value_, false, __ATOMIC_SEQ_CST, \
-					    __ATOMIC_RELAXED);                       \
+#define try_cmpxchg64(p, old, v)                        \
+	({                                              \
+		__typeof__(*(p)) value_ = (v);          \
+		KERN_POINT(p, "try_cmpxchg64(" #p ")"); \
+		KERN_CMPXCHG(p, old, value_);           \
 	})
-#define fetch_add(p, n)                                     \
-	({                                                  \
-		KERN_POINT(p, "fetch_add(" #p ")");         \
-		__atomic_fetch_add(p, n, __ATOMIC_SEQ_CST); \
+#define fetch_add(p, n)                             \
+	({                                          \
+		KERN_POINT(p, "fetch_add(" #p ")"); \
+		KERN_FETCH(p, add, +, n);           \
 	})
-#define fetch_or(p, mask)                                     \
-	({                                                    \
-		KERN_POINT(p, "fetch_or(" #p ")");            \
-		__atomic_fetch_or(p, mask, __ATOMIC_SEQ_CST); \
+#define fetch_or(p, mask)                          \
+	({                                         \
+		KERN_POINT(p, "fetch_or(" #p ")"); \
+		KERN_FETCH(p, or, |, mask);        \
 	})
-#define fetch_and(p, mask)                                     \
-	({                                                     \
-		KERN_POINT(p, "fetch_and(" #p ")");            \
-		__atomic_fetch_and(p, mask, __ATOMIC_SEQ_CST); \
+#define fetch_and(p, mask)                          \
+	({                                          \
+		KERN_POINT(p, "fetch_and(" #p ")"); \
+		KERN_FETCH(p, and, &, mask);        \
 	})
-#define dec_and_test(p)                                          \
-	({                                                       \
-		KERN_POINT(p, "dec_and_test(" #p ")");           \
-		__atomic_sub_fetch(p, 1, __ATOMIC_SEQ_CST) == 0; \
+#define dec_and_test(p)                                \
+	({                                             \
+		KERN_POINT(p, "dec_and_test(" #p ")"); \
+		KERN_FETCH(p, sub, -, 1) == 1;         \
 	})
-#define inc_not_zero(p)                                                                   \
-	({                                                                                \
-		__typeof__(*(p)) count_;                                                  \
-		KERN_POINT(p, "inc_not_zero(" #p ")");                                    \
-		count_ = __atomic_load_n(p, __ATOMIC_RELAXED);                            \
-		/* No switch since the point: the exchange cannot fail. */                \
-		count_ &&__atomic_compare_exchange_n(p, &count_, count_ + 1, false,       \
-						     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+#define inc_not_zero(p)                                                    \
+	({                                                                 \
+		__typeof__(*(p)) count_;                                   \
+		KERN_POINT(p, "inc_not_zero(" #p ")");                     \
+		count_ = __atomic_load_n(p, __ATOMIC_RELAXED);             \
+		/* No switch since the point: the exchange cannot fail. */ \
+		count_ &&KERN_CMPXCHG(p, &count_, count_ + 1);             \
 	})
 
 #define rcu_dereference(p)                                       \
