@@ -653,6 +653,9 @@ bool explain(struct buf *buf, const struct repro *repro)
 		add_line(&page, result.verdict.task[0], 0, "  *** %s %s",
 			 oracle_rows[result.verdict.oracle].name, result.verdict.class);
 	print_columns(buf, &page);
+	if (result.kind == VERDICT_VIOLATION && result.verdict.task[0] == TASK_NONE)
+		buf_printf(buf, "\n  *** %s %s, when all tasks had ended\n",
+			   oracle_rows[result.verdict.oracle].name, result.verdict.class);
 	free(page.lines);
 	return !result.unmet && !result.died[0];
 }

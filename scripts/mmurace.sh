@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs mmurace of the configuration that --config names. Without --config: fiber-asan for replay,
-# which should see all there is to see, and fiber-plain, the fastest, for everything else.
+# which should see all there is to see, if it is built, and fiber-plain, the fastest, for everything else.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
@@ -35,10 +35,10 @@ done
 [ "$previous" != --config ] || [ -n "$row" ] || fail "--config needs a name, one of: $(rows | xargs)"
 
 if [ -z "$row" ]; then
-	case $verb in
-	replay) row=fiber-asan ;;
-	*) row=fiber-plain ;;
-	esac
+	row=fiber-plain
+	if [ "$verb" = replay ] && [ -x "$out/fiber-asan/bin/mmurace" ]; then
+		row=fiber-asan
+	fi
 fi
 
 if ! rows | grep -qxF -e "$row"; then

@@ -13,7 +13,7 @@ static const struct argp_option known[] = {
 	{ "variant", OPT_VARIANT, "V", 0, "default, upstream, or KNOB=VALUE,...", 0 },
 	{ "strategy", OPT_STRATEGY, "S", 0, "search strategy (all of them in turn)", 0 },
 	{ "seed", OPT_SEED, "N", 0, "seed of programs and schedules (1)", 0 },
-	{ "schedules", OPT_SCHEDULES, "N", 0, "run so many schedules (100000)", 0 },
+	{ "schedules", OPT_SCHEDULES, "N", 0, "run so many schedules (100000; compare: 4000)", 0 },
 	{ "seconds", OPT_SECONDS, "N", 0, "run for so long", 0 },
 	{ "stop-on-first", OPT_STOP_ON_FIRST, NULL, 0, "end at the first violation", 0 },
 	{ "forbid", OPT_FORBID, "CLASS", 0, "this class of legal retries is a violation", 0 },
