@@ -7,7 +7,8 @@ out=$root/out
 mmurace=$out/bin/mmurace
 
 verbs=(fuzz test build check matrix bench gate overnight report check-ossfuzz help)
-ci_rows=(fiber-plain fiber-plain-9 fiber-asan fiber-tsan fiber-msan fiber-gcc fuzz-asan fuzz-tsan)
+ci_rows=(fiber-plain fiber-plain-9 fiber-asan fiber-tsan fiber-msan fiber-gcc fuzz-asan fuzz-tsan
+	thread-tsan-3 thread-asan-3 thread-plain-9)
 default_target=fault_vs_invalidate
 default_seconds=60
 
@@ -26,7 +27,7 @@ usage: ./build.sh [VERB [ARGUMENT...]]
   build ROW...                    build these configurations: rows of fuzz/configs.def
   check                           style: format, layers, function length, orphan rows, banned names
   matrix [ARGUMENT...]            mmurace matrix: does every known bug get found?
-  bench [ARGUMENT...]             mmurace bench
+  bench [ARGUMENT...]             mmurace bench; with "contract": instructions of verbs, beside handwritten ones
   gate, overnight, report, check-ossfuzz      not there yet
   help                            this text
 
@@ -352,6 +353,7 @@ not_there_yet() { fail "'$1' is not there yet."; }
 tool_verb() {
 	install_missing
 	build fiber-plain
+	[[ "$1 ${2-}" != "bench contract" ]] || build thread-plain-9
 	exec "$mmurace" "$@"
 }
 

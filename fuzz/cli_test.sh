@@ -99,6 +99,18 @@ expect 0 'task 0 \(' "$MMURACE" explain "$repro"
 expect 81 stale_mapping "$MMURACE" triage "$work/input" --target $target --bug hull_not_widened -o "$work/triaged"
 [ "$(ls "$work/triaged" | wc -l)" -eq 2 ] || { echo "expected a .repro and a .txt of triage"; failed=1; }
 
+# ---- the program of a text, whatever its schedule and verdict say: strategies in turn, until one fails
+grep -v '^at \|^start\|^strategy' "$repro" >"$work/program.repro"
+expect 84 . "$MMURACE" replay "$work/program.repro"
+expect 81 'stale_mapping SM4' "$MMURACE" search "$work/program.repro" --save "$work/searched"
+expect 0 stale_mapping "$MMURACE" replay "$work/searched"
+expect 81 '"first":\{"schedule":[0-9]+,"seed":[0-9]+,"verdict":"stale_mapping SM4"\}' \
+	"$MMURACE" search "$work/program.repro" --json --strategy walk --seed 3
+expect 0 'no violation in any schedule of this program' "$MMURACE" search "$repro" --bug none --schedules 2000
+expect 1 'expected FILE' "$MMURACE" search
+expect 1 'cannot be read' "$MMURACE" search "$work/absent.repro"
+expect 85 interrupted timeout --preserve-status -s INT 1 "$MMURACE" search "$repro" --bug none --seconds 60
+
 # a directive that is not met is told, and found nearby
 sed 's/^\(at 0 [^ ]* \)[a-z_]*:/\1renamed:/' "$repro" >"$work/renamed.repro"
 if ! cmp -s "$repro" "$work/renamed.repro"; then

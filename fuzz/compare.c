@@ -26,6 +26,9 @@ struct doing {
 	u64 fault_holds; /* of count.holds when its fault began */
 	u64 holds;
 	bool exchanging; /* stood before an exchange of a table entry, whose end is not known yet */
+	bool answers; /* is in a young call */
+	u64 judges; /* as whom, an enum age_consumer */
+	u64 judged; /* pages so far */
 };
 
 static struct {
@@ -59,17 +62,23 @@ static void count_stop(const struct sched_stop *stop)
 	/* What it stood before has happened, and nothing was told of it: it has failed. */
 	count.figures[FIGURE_cmpxchg_lost] += doing->exchanging;
 	doing->exchanging = stop->kind == SCHED_AT_POINT && exchanges_entry(stop->site);
-	doing->points += stop->kind == SCHED_AT_POINT || stop->kind == SCHED_AT_BLOCK;
+	if (stop->kind == SCHED_AT_POINT || stop->kind == SCHED_AT_BLOCK) {
+		doing->points++;
+		count.figures[FIGURE_young_points] += doing->answers;
+	}
 	count_max(FIGURE_longest_stretch, event_context.touched[stop->task]);
 }
 
-static void count_request(u64 request)
+static void count_request(const struct event *event)
 {
+	u64 request = event_field(event, 1);
 	static const u8 figures[] = { FIGURE_flush_requests, FIGURE_range_flush_requests,
 				      FIGURE_root_requests, FIGURE_logging_requests };
 
 	ASSERT(request < ARRAY_SIZE(figures));
 	count.figures[figures[request]]++;
+	if (event->task < TASKS_MAX && figures[request] <= FIGURE_range_flush_requests)
+		count.figures[FIGURE_young_flushes] += count.tasks[event->task].answers;
 }
 
 static void count_taken(struct doing *doing, u64 class, u64 mode)
@@ -77,6 +86,7 @@ static void count_taken(struct doing *doing, u64 class, u64 mode)
 	if (class != LOCK_mmu_lock)
 		return;
 	doing->holds++;
+	count.figures[FIGURE_young_holds] += doing->answers;
 	doing->taken_at[mode] = doing->points;
 	count.figures[mode == LOCK_SHARED ? FIGURE_read_holds : FIGURE_write_holds]++;
 }
@@ -109,6 +119,41 @@ static void count_written(struct doing *doing, u64 how)
 	count.figures[how == PTE_ASSIST ? FIGURE_assists : FIGURE_entries_written]++;
 }
 
+static void count_answer(struct doing *doing, u64 result)
+{
+	doing->answers = false;
+	count.figures[FIGURE_young_found] += !!(result & YOUNG_YES);
+	count.figures[FIGURE_young_fast] += !!(result & YOUNG_FAST);
+}
+
+/* The first page that is judged is the one that was asked for. */
+static void count_judged(struct doing *doing)
+{
+	count.figures[FIGURE_pages_judged]++;
+	count.figures[FIGURE_looked_around] += doing->judged && doing->judges == AGE_LOOK_AROUND;
+	doing->judged++;
+}
+
+static void count_age(struct doing *doing, const struct event *event)
+{
+	switch (event->id) {
+	case EVENT_young_begun:
+		doing->answers = true;
+		count.figures[FIGURE_young_calls]++;
+		return;
+	case EVENT_young_ended:
+		return count_answer(doing, event_field(event, 1));
+	case EVENT_age_begun:
+		doing->judges = event_field(event, 0);
+		doing->judged = 0;
+		return;
+	case EVENT_age_judged:
+		return count_judged(doing);
+	default:
+		return;
+	}
+}
+
 /* Events of a task that matter in the light of what it has done before. */
 static void count_of_task(const struct event *event)
 {
@@ -134,6 +179,7 @@ static void count_of_task(const struct event *event)
 		count_written(doing, event_field(event, 5));
 		return;
 	default:
+		count_age(doing, event);
 		return;
 	}
 }
@@ -148,12 +194,13 @@ static void count_event(const struct event *event)
 		[EVENT_walk_yielded] = FIGURE_yields,
 		[EVENT_guest_accessed] = FIGURE_guest_accesses,
 		[EVENT_dirty_marked] = FIGURE_marked_dirty,
+		[EVENT_young_read] = FIGURE_young_leafs,
 	};
 
 	if (plain[event->id])
 		count.figures[plain[event->id]]++;
 	else if (event->id == EVENT_request_sent)
-		count_request(event_field(event, 1));
+		count_request(event);
 	else if (event->task < TASKS_MAX)
 		count_of_task(event);
 }

@@ -214,6 +214,34 @@ static void fast_faults_take_no_lock(void **state)
 	assert_true(comparison.columns[1].total[FIGURE_fixed_lockless] > 0);
 }
 
+/* What each design of aging was replaced for by the next. */
+static void each_design_of_aging_has_its_price(void **state)
+{
+	static struct comparison comparison;
+	struct compare compare = compare_of(KNOB_young);
+	const struct compare_column *columns = comparison.columns;
+	struct death death;
+
+	compare.target = target_by_name("age_vs_zap");
+	assert_true(compare_run(&compare, &comparison, &death));
+	assert_int_equal(comparison.nr_columns, 4);
+	assert_int_equal(columns[0].value, young_write_lock_flush);
+	for (u32 i = 0; i < 4; i++) {
+		bool flushes = i == 0, locks = i < 3, is_fast = i == 2;
+
+		assert_true(columns[i].total[FIGURE_young_found] > 0);
+		assert_true(columns[i].total[FIGURE_young_calls] >
+			    columns[i].total[FIGURE_young_found]);
+		assert_true(columns[i].total[FIGURE_looked_around] > 0);
+		assert_int_equal(columns[i].total[FIGURE_young_flushes] > 0, flushes);
+		assert_int_equal(columns[i].total[FIGURE_young_holds] > 0, locks);
+		assert_int_equal(columns[i].total[FIGURE_young_fast] > 0, is_fast);
+	}
+	/* Shadow pages are few: most answers need no lock. */
+	assert_true(columns[2].total[FIGURE_young_holds] * 2 <
+		    columns[1].total[FIGURE_young_holds]);
+}
+
 static void what_was_never_together_is_left_out(void **state)
 {
 	static struct comparison comparison;
@@ -237,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_seeds_give_equal_figures),
 		cmocka_unit_test(fast_faults_take_no_lock),
+		cmocka_unit_test(each_design_of_aging_has_its_price),
 		cmocka_unit_test(what_was_never_together_is_left_out),
 		cmocka_unit_test(figures_add_up),
 		cmocka_unit_test(every_value_shows),

@@ -130,71 +130,47 @@ static void changed_line(struct page *page, const struct recorded_event *event)
 			 host_pte_words(new, sizeof(new), field[2]));
 }
 
-/* How interesting an event is; more than RANK_MAX: never shown. */
+/* How interesting an event is, from 0 on, and one more; none here: never shown. */
+static const u8 ranks[EVENT_COUNT] = {
+	[EVENT_fault_snapshot] = 1,    [EVENT_fault_translated] = 1,
+	[EVENT_fault_checked] = 1,     [EVENT_fault_retried] = 1,
+	[EVENT_invalidate_begun] = 1,  [EVENT_invalidate_range_added] = 1,
+	[EVENT_invalidate_ended] = 1,  [EVENT_warned] = 1,
+	[EVENT_dead_access] = 1,       [EVENT_slept_in_atomic] = 1,
+	[EVENT_slept_in_nonblock] = 1, [EVENT_rcuwait_taken] = 1,
+	[EVENT_yield_overdue] = 1,     [EVENT_walk_yielded] = 1,
+	[EVENT_memslot_changed] = 1,   [EVENT_root_invalidated] = 1,
+	[EVENT_rcu_ran] = 1,	       [EVENT_dirty_log_changed] = 1,
+	[EVENT_dirty_marked] = 1,      [EVENT_dirty_taken] = 1,
+	[EVENT_dirty_given_up] = 1,    [EVENT_guest_written] = 1,
+	[EVENT_write_tracked] = 1,     [EVENT_age_judged] = 1,
+	[EVENT_young_begun] = 1,       [EVENT_young_ended] = 1,
+	[EVENT_pfncache_filled] = 1,   [EVENT_pfncache_dropped] = 1,
+	[EVENT_pfncache_used] = 1,     [EVENT_guest_accessed] = 2,
+	[EVENT_tlb_filled] = 2,	       [EVENT_tlb_flushed] = 2,
+	[EVENT_tlb_range_flushed] = 2, [EVENT_request_sent] = 2,
+	[EVENT_frame_freed] = 2,       [EVENT_root_created] = 2,
+	[EVENT_root_zapped] = 2,       [EVENT_root_loaded] = 2,
+	[EVENT_rcu_queued] = 2,	       [EVENT_synchronized] = 2,
+	[EVENT_cmpxchg_refused] = 2,   [EVENT_mmio_used] = 2,
+	[EVENT_harvest_begun] = 2,     [EVENT_harvest_ended] = 2,
+	[EVENT_pml_logged] = 2,	       [EVENT_pml_taken] = 2,
+	[EVENT_pml_switched] = 2,      [EVENT_age_begun] = 2,
+	[EVENT_young_read] = 2,	       [EVENT_notifier_start] = 3,
+	[EVENT_notifier_end] = 3,      [EVENT_fault_ended] = 3,
+	[EVENT_walk_begun] = 3,	       [EVENT_walk_ended] = 3,
+	[EVENT_psc_filled] = 3,	       [EVENT_subscriber_called] = 3,
+	[EVENT_active_raised] = 3,     [EVENT_active_lowered] = 3,
+	[EVENT_frame_allocated] = 3,   [EVENT_vcpu_interrupted] = 3,
+	[EVENT_age_ended] = 3,	       [EVENT_pfncaches_scanned] = 3,
+};
+
+/* More than RANK_MAX: never shown. */
 static u32 rank_of(const struct recorded_event *event)
 {
-	switch (event->head.id) {
-	case EVENT_fault_snapshot:
-	case EVENT_fault_translated:
-	case EVENT_fault_checked:
-	case EVENT_fault_retried:
-	case EVENT_invalidate_begun:
-	case EVENT_invalidate_range_added:
-	case EVENT_invalidate_ended:
-	case EVENT_warned:
-	case EVENT_dead_access:
-	case EVENT_slept_in_atomic:
-	case EVENT_slept_in_nonblock:
-	case EVENT_rcuwait_taken:
-	case EVENT_yield_overdue:
-	case EVENT_walk_yielded:
-	case EVENT_memslot_changed:
-	case EVENT_root_invalidated:
-	case EVENT_rcu_ran:
-	case EVENT_dirty_log_changed:
-	case EVENT_dirty_marked:
-	case EVENT_dirty_taken:
-	case EVENT_dirty_given_up:
-	case EVENT_guest_written:
-	case EVENT_write_tracked:
-		return 0;
-	case EVENT_guest_accessed:
-	case EVENT_tlb_filled:
-	case EVENT_tlb_flushed:
-	case EVENT_tlb_range_flushed:
-	case EVENT_request_sent:
-	case EVENT_frame_freed:
-	case EVENT_root_created:
-	case EVENT_root_zapped:
-	case EVENT_root_loaded:
-	case EVENT_rcu_queued:
-	case EVENT_synchronized:
-	case EVENT_cmpxchg_refused:
-	case EVENT_mmio_used:
-	case EVENT_harvest_begun:
-	case EVENT_harvest_ended:
-	case EVENT_pml_logged:
-	case EVENT_pml_taken:
-	case EVENT_pml_switched:
-		return 1;
-	case EVENT_notifier_start:
-	case EVENT_notifier_end:
-	case EVENT_fault_ended:
-	case EVENT_walk_begun:
-	case EVENT_walk_ended:
-	case EVENT_psc_filled:
-	case EVENT_subscriber_called:
-	case EVENT_active_raised:
-	case EVENT_active_lowered:
-	case EVENT_frame_allocated:
-	case EVENT_vcpu_interrupted:
-		return 2;
-	case EVENT_lock_acquired:
-	case EVENT_lock_released:
+	if (event->head.id == EVENT_lock_acquired || event->head.id == EVENT_lock_released)
 		return event->fields[1] == LOCK_mmu_lock ? 1 : 3;
-	default:
-		return RANK_MAX + 1;
-	}
+	return ranks[event->head.id] ? ranks[event->head.id] - 1u : RANK_MAX + 1;
 }
 
 /* Words for the numbers of enum retry_reason, memslot_step, subject_ret, vcpu_request, lock_class. */
@@ -261,6 +237,15 @@ static const char *const walk_words[] = {
 	[WALK_CLEAR_DIRTY] = "clears D in", [WALK_SPLIT] = "splits",
 	[WALK_RECOVER] = "recovers",
 };
+/* In the order of the host's consumers, and of its callbacks. */
+static const char *const consumer_words[] = { "reclaim", "page idle", "look-around", "DAMON" };
+static const char *const call_words[] = {
+	"start", "end", "change_pte", "release", "clear_flush_young", "clear_young", "test_young"
+};
+static const char *const fast_words[] = { "", ", fast only" };
+static const char *const age_words[] = { "old", "young" };
+/* A mask of YOUNG_*. */
+static const char *const young_words[] = { "old", "young", "old, fast", "young, fast" };
 static const char *const switch_words[] = { "off", "on" };
 /* A dirty ring is told as a vCPU's id + 1. */
 static const char *const ring_words[] = { "",	       " (ring 0)", " (ring 1)",
@@ -278,7 +263,8 @@ static const struct {
 	['q'] = WORDS(request_words), ['l'] = WORDS(lock_class_names), ['w'] = WORDS(rights_words),
 	['a'] = WORDS(space_words),   ['t'] = WORDS(source_words),     ['d'] = WORDS(log_words),
 	['h'] = WORDS(harvest_words), ['k'] = WORDS(walk_words),       ['o'] = WORDS(switch_words),
-	['g'] = WORDS(ring_words),
+	['g'] = WORDS(ring_words),    ['c'] = WORDS(consumer_words),   ['b'] = WORDS(call_words),
+	['p'] = WORDS(fast_words),    ['e'] = WORDS(age_words),	       ['y'] = WORDS(young_words),
 };
 
 /* %N: field N in decimal; %xN: in hex; %cN: the word for it, c as in word_tables. */
@@ -309,6 +295,16 @@ static const char *const phrases[EVENT_COUNT] = {
 	[EVENT_dirty_given_up] = "gives up gfn %x1%a0, never got",
 	[EVENT_guest_written] = "the kernel writes to gfn %x1%a0, pfn %2",
 	[EVENT_write_tracked] = "gfn %x1%a0 is write-tracked by %2",
+	[EVENT_age_begun] = "%c0 asks for the age of host pages %x1..%x2",
+	[EVENT_age_judged] = "host page %x0 is %e1",
+	[EVENT_age_ended] = "%c0 knows",
+	[EVENT_young_begun] = "%b0 of host pages %x1..%x2%p3",
+	[EVENT_young_read] = "reads the leaf of gfn %x1",
+	[EVENT_young_ended] = "%b0: %y1",
+	[EVENT_pfncache_filled] = "pfncache: gfn %x0, host page %x1, pfn %2",
+	[EVENT_pfncache_dropped] = "pfncache drops host page %x0, pfn %1",
+	[EVENT_pfncache_used] = "writes through the pfncache: gfn %x0, pfn %2",
+	[EVENT_pfncaches_scanned] = "has looked through the pfncaches",
 	[EVENT_request_sent] = "asks vCPU %0 to %q1",
 	[EVENT_frame_allocated] = "pfn %0 is allocated",
 	[EVENT_frame_freed] = "pfn %0 is freed",
@@ -389,7 +385,7 @@ static void event_line(struct page *page, const struct recorded_event *event)
 		else if (event->fields[2] == OP_SKIPPED)
 			add_line(page, event->head.task, 0, "} skipped: process or VM has gone");
 		else
-			add_line(page, event->head.task, 1, "}");
+			add_line(page, event->head.task, 0, "}");
 		return;
 	case EVENT_spte_changed:
 	case EVENT_host_pte_changed:

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/bug.h"
 #include "base/types.h"
+#include "endstate/endstate.h"
 #include "fuzz/strategy/strategy.h"
 #include "oracle/oracle.h"
 #include "sched/sched.h"
@@ -85,8 +86,11 @@ struct run_result {
 /* Fills @spec from a reproducer: everything but the recording. */
 void run_spec_of(struct run_spec *spec, const struct repro *repro);
 void run_execute(const struct run_spec *spec, struct run_result *result);
-/* Whether this process, or the one it was forked from, has executed a schedule. */
-bool run_executed_here(void);
+/*
+ * run_execute() in a child. Reports go to standard error when @loud. The recording, if there is one,
+ * is complete up to the death.
+ */
+void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud);
 /* Called when an oracle objects, in the context of event_sink(). NULL: the schedule is abandoned. */
 void run_on_violation(void (*hook)(void));
 
@@ -105,6 +109,19 @@ bool expectation_met(const struct expectation *expected, const struct expectatio
 /* Oracle, class and sites in one line. */
 void expectation_print(struct buf *buf, const struct expectation *expect);
 int result_exit_code(const struct run_result *result);
+
+/* --- the end of a program, without events (rest.c) --- */
+
+/*
+ * Judges what a program that has come to its end has left. program_watch_writes() says whether lost writes are among it.
+ * Return: whether it is in disorder, with @finding filled in. Context: program_execute() has returned PROGRAM_DONE.
+ */
+bool rest_judge(struct endstate_finding *finding);
+/* "oracle class: sentence name=value ..." */
+void rest_print(struct buf *buf, const struct endstate_finding *finding);
+
+/* Of a clock that never goes back (clock.c). */
+double seconds_now(void);
 
 /* --- isolation (isolate.c) --- */
 
@@ -125,11 +142,9 @@ struct child {
 struct child child_start(void (*work)(void *ctx), void *ctx);
 /* Return: whether the child has ended; @death is filled in then. Waits if @block. */
 bool child_ended(struct child *child, bool block, struct death *death);
-/*
- * run_execute() in a child. Reports go to standard error when @loud. The recording, if there is one,
- * is complete up to the death.
- */
-void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud);
+/* This process executes a schedule. Afterwards: whether it, or the one it was forked from, has. */
+void run_executes_here(void);
+bool run_executed_here(void);
 
 /* --- recording (record.c) --- */
 
@@ -294,7 +309,6 @@ struct campaign_state *campaign_state_alloc(void);
 /* Ends campaigns cleanly, from a signal handler. */
 void campaign_interrupt(void);
 bool campaign_interrupted(void);
-double seconds_now(void);
 
 /* --- the kill matrix (matrix.c) --- */
 

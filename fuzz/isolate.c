@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,9 +25,30 @@ void *shared_alloc(size_t size)
 	return memory;
 }
 
+static bool executed_here;
+
+void run_executes_here(void)
+{
+	executed_here = true;
+}
+
+bool run_executed_here(void)
+{
+	return executed_here;
+}
+
+/* Nobody would hear of what this child finds, or end it, once its parent has gone, whatever the parent has died of. */
+static void end_with_parent(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_UNFINISHED);
+}
+
 struct child child_start(void (*work)(void *ctx), void *ctx)
 {
 	struct child child;
+	pid_t parent = getpid();
 
 	/* The race detector sees no synchronisation any more in the child of a process with fibers. */
 	ASSERT(!CONFIG_TSAN || !run_executed_here());
@@ -38,6 +60,7 @@ struct child child_start(void (*work)(void *ctx), void *ctx)
 	ASSERT(child.pid >= 0);
 	if (child.pid)
 		return child;
+	end_with_parent(parent);
 	/* The parent decides when to end; a terminal would interrupt both. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
@@ -126,43 +149,4 @@ bool child_ended(struct child *child, bool block, struct death *death)
 	if (death->died)
 		classify(death, status);
 	return true;
-}
-
-struct isolated {
-	const struct run_spec *spec;
-	struct run_result *result;
-};
-
-static void run_in_child(void *ctx)
-{
-	const struct isolated *isolated = ctx;
-
-	run_execute(isolated->spec, isolated->result);
-}
-
-void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud)
-{
-	static struct run_result *shared;
-	struct isolated isolated = { .spec = spec };
-	struct child child;
-	struct death death;
-
-	if (!shared)
-		shared = shared_alloc(sizeof(*shared));
-	memset(shared, 0, sizeof(*shared));
-	isolated.result = shared;
-	sites_count(); /* texts are made once, in the parent */
-	child = child_start(run_in_child, &isolated);
-	child_ended(&child, true, &death);
-	*result = *shared;
-	if (death.died) {
-		result->kind = death.kind;
-		memcpy(result->died, death.what, sizeof(result->died));
-		memcpy(result->died_class, death.class, sizeof(result->died_class));
-		if (spec->recording)
-			result->hash = spec->recording->hash;
-	}
-	if (loud)
-		fputs(buf_text(&death.report), stderr);
-	buf_free(&death.report);
 }

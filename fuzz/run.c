@@ -188,20 +188,13 @@ static void take_down(const struct run_spec *spec, struct run_result *result)
 	bug_state.armed = BUG_none;
 }
 
-static bool executed_here;
-
-bool run_executed_here(void)
-{
-	return executed_here;
-}
-
 void run_execute(const struct run_spec *spec, struct run_result *result)
 {
 	static struct sched_driver driver;
 	enum program_outcome outcome;
 	const struct verdict *verdict;
 
-	executed_here = true;
+	run_executes_here();
 	set_up(spec, &driver);
 	outcome = program_execute(spec->program, spec->recording ? take_state_hash : NULL);
 	verdict = oracle_verdict();
@@ -311,4 +304,45 @@ int result_exit_code(const struct run_result *result)
 		break;
 	}
 	return result->verdict.oracle == ORACLE_progress ? EXIT_NO_PROGRESS : EXIT_SAFETY;
+}
+
+/* --- in a child --- */
+
+struct isolated {
+	const struct run_spec *spec;
+	struct run_result *result;
+};
+
+static void run_in_child(void *ctx)
+{
+	const struct isolated *isolated = ctx;
+
+	run_execute(isolated->spec, isolated->result);
+}
+
+void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud)
+{
+	static struct run_result *shared;
+	struct isolated isolated = { .spec = spec };
+	struct child child;
+	struct death death;
+
+	if (!shared)
+		shared = shared_alloc(sizeof(*shared));
+	memset(shared, 0, sizeof(*shared));
+	isolated.result = shared;
+	sites_count(); /* texts are made once, in the parent */
+	child = child_start(run_in_child, &isolated);
+	child_ended(&child, true, &death);
+	*result = *shared;
+	if (death.died) {
+		result->kind = death.kind;
+		memcpy(result->died, death.what, sizeof(result->died));
+		memcpy(result->died_class, death.class, sizeof(result->died_class));
+		if (spec->recording)
+			result->hash = spec->recording->hash;
+	}
+	if (loud)
+		fputs(buf_text(&death.report), stderr);
+	buf_free(&death.report);
 }

@@ -18,6 +18,8 @@ extern const struct verb verbs[];
 u32 verbs_count(void);
 
 int verb_run(int argc, char **argv);
+int verb_stress(int argc, char **argv);
+int verb_search(int argc, char **argv);
 int verb_replay(int argc, char **argv);
 int verb_minimise(int argc, char **argv);
 int verb_explain(int argc, char **argv);

@@ -90,10 +90,10 @@ static void list_ops(bool json)
 static void list_configs(bool json)
 {
 	static const struct {
-		const char *name, *compiler, *sanitizers, *engine, *bits;
+		const char *name, *backend, *compiler, *sanitizers, *engine, *bits;
 	} rows[] = {
-#define CONFIG(id, name, compiler, sanitizers, engine, bits) \
-	{ name, compiler, sanitizers, engine, #bits },
+#define CONFIG(id, name, backend, compiler, sanitizers, engine, bits) \
+	{ name, backend, compiler, sanitizers, engine, #bits },
 #include "fuzz/configs.def"
 #undef CONFIG
 	};
@@ -103,11 +103,12 @@ static void list_configs(bool json)
 			"compiler",   rows[i].compiler,
 			"sanitizers", *rows[i].sanitizers ? rows[i].sanitizers : "none",
 			"engine",     rows[i].engine,
-			"index_bits", rows[i].bits
+			"index_bits", rows[i].bits,
+			"backend",    rows[i].backend
 		};
 
 		print_row(json, rows[i].name,
-			  strcmp(rows[i].name, CONFIG_NAME) ? "" : "(this binary)", fields, 4);
+			  strcmp(rows[i].name, CONFIG_NAME) ? "" : "(this binary)", fields, 5);
 	}
 }
 

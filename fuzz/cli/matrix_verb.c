@@ -109,8 +109,14 @@ static const struct absent {
 	{ "site", "kvm_mmu_unload:spin_unlock(&kvm->tdp_mmu_pages_lock)", ARMED },
 	{ "site", "tdp_mmu_set_spte_atomic:WRITE_ONCE(*iter->sptep)", ARMED },
 	{ "site", "add_table:WRITE_ONCE(sp->nx_huge_page_disallowed)", ARMED },
+	{ "site", "kvm_age_gfn:write_lock(&kvm->mmu_lock)", ARMED },
+	{ "site", "kvm_age_gfn:write_unlock(&kvm->mmu_lock)", ARMED },
+	{ "site", "age_spte:WRITE_ONCE(*iter->sptep)", ARMED },
+	{ "site", "kvm_gpc_write:cond_resched()", ARMED },
 	{ "site", "host_notify_start:lock_section_enter(LOCK_mn_active)", NO_POINT },
 	{ "site", "host_reclaim:lock_section_enter(LOCK_fs_reclaim)", NO_POINT },
+	{ "site", "host_shrink:lock_section_enter(LOCK_fs_reclaim)", NO_POINT },
+	{ "site", "host_look_around:lock_section_enter(LOCK_fs_reclaim)", NO_POINT },
 	{ "site", "program_pass_points:READ_ONCE(words[i%8])", "the benchmark's own" },
 };
 

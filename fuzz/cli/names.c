@@ -75,16 +75,6 @@ static const char *bug_name(u32 nth)
 	return bug_rows[nth].slug;
 }
 
-static const char *strategy_name(u32 nth)
-{
-	return strategy_rows[nth].name;
-}
-
-static const char *retry_class_name(u32 nth)
-{
-	return retry_class_names[nth];
-}
-
 static const char *variant_name(u32 nth)
 {
 	static char names[KNOB_VALUE_COUNT + 2][NAME_BYTES];
@@ -93,11 +83,6 @@ static const char *variant_name(u32 nth)
 		return nth == KNOB_VALUE_COUNT ? "default" : "upstream";
 	snprintf(names[nth], NAME_BYTES, "%s=%s", variant_rows[nth].knob, variant_rows[nth].value);
 	return names[nth];
-}
-
-const char *verb_name(u32 nth)
-{
-	return verbs[nth].name;
 }
 
 static const char *const configs[] = {
@@ -134,27 +119,6 @@ enum bug_id bug_or_exit(const char *slug)
 	if (bug == BUG_COUNT)
 		unknown_name("bug", slug, bug_name, BUG_COUNT);
 	return bug;
-}
-
-const struct strategy *strategy_or_exit(const char *name)
-{
-	const struct strategy *strategy = strategy_by_name(name);
-
-	if (!strategy)
-		unknown_name("strategy", name, strategy_name, STRATEGY_COUNT);
-	return strategy;
-}
-
-u32 retry_class_or_exit(const char *name)
-{
-	/* Texts write "false_retry:hull" too: the class is what follows. */
-	const char *colon = strchr(name, ':');
-	const char *class = colon ? colon + 1 : name;
-
-	for (u32 i = 0; i < RETRY_CLASS_none; i++)
-		if (!strcmp(retry_class_names[i], class))
-			return i;
-	unknown_name("class of retry", class, retry_class_name, RETRY_CLASS_none);
 }
 
 static void set_knob(struct mmu_variant *variant, const char *pair, const char *text)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,19 +29,6 @@ static const struct argp_option known[] = {
 	{ "target", OPT_TARGET, "TARGET", 0, "the target of the inputs or programs", 0 },
 	{ "output", OPT_OUTPUT, "PATH", 0, "where to write", 0 },
 };
-
-void usage_error(const char *fmt, ...)
-{
-	va_list args;
-
-	fflush(stdout);
-	fprintf(stderr, "mmurace: ");
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fprintf(stderr, "\n");
-	exit(EXIT_USAGE);
-}
 
 static void interrupt(int signal)
 {

@@ -1,4 +1,4 @@
-/* mmurace run: searches one target. */
+/* mmurace run and search: search one target, or one program. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,7 +200,8 @@ static void print_text(const struct campaign *campaign, const struct campaign_st
 		buf_free(&buf);
 	}
 	if (!state->nr_findings)
-		printf("  no violation\n");
+		printf(campaign->program ? "  no violation in any schedule of this program\n"
+					 : "  no violation\n");
 	if (campaign_interrupted())
 		printf("  interrupted\n");
 }
@@ -220,6 +221,30 @@ static int exit_code(const struct campaign_state *state, const struct watcher *w
 	return watcher->save_failed ? EXIT_USAGE : EXIT_EXPECTED;
 }
 
+/* Context: the last thing that a verb does. Return: its exit code. */
+static int search(struct campaign *campaign, const struct options *options)
+{
+	struct campaign_state *state = campaign_state_alloc();
+	struct watcher watcher = { .campaign = campaign, .options = options };
+
+	if (!campaign->schedules && !(campaign->seconds > 0))
+		campaign->schedules = SCHEDULES_DEFAULT;
+	if (options->save)
+		folder_probe(options->save);
+	handle_interrupts();
+	campaign_run(campaign, state, tick, &watcher);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K");
+	if (options->json)
+		print_json(campaign, state);
+	else
+		print_text(campaign, state);
+	fflush(stdout);
+	if (options->save && !campaign_interrupted())
+		save_small(&watcher, state);
+	return exit_code(state, &watcher);
+}
+
 int verb_run(int argc, char **argv)
 {
 	static const int keys[] = { OPT_BUG,
@@ -236,9 +261,7 @@ int verb_run(int argc, char **argv)
 				    OPT_JSON,
 				    0 };
 	static struct options options;
-	struct campaign_state *state = campaign_state_alloc();
 	struct campaign campaign;
-	struct watcher watcher = { .campaign = &campaign, .options = &options };
 
 	options_parse(&options, argc, argv, keys, "TARGET", "Searches a target for violations.", 1,
 		      1);
@@ -254,20 +277,38 @@ int verb_run(int argc, char **argv)
 		.check = options.check,
 	};
 	campaign.bug = options.has_bug ? options.bug : campaign.target->bug;
-	if (!campaign.schedules && !(campaign.seconds > 0))
-		campaign.schedules = SCHEDULES_DEFAULT;
-	if (options.save)
-		folder_probe(options.save);
-	handle_interrupts();
-	campaign_run(&campaign, state, tick, &watcher);
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K");
-	if (options.json)
-		print_json(&campaign, state);
-	else
-		print_text(&campaign, state);
-	fflush(stdout);
-	if (options.save && !campaign_interrupted())
-		save_small(&watcher, state);
-	return exit_code(state, &watcher);
+	return search(&campaign, &options);
+}
+
+/* What a text says of its schedule does not count: only its program does, and what is armed. */
+int verb_search(int argc, char **argv)
+{
+	static const int keys[] = {
+		OPT_BUG,    OPT_STRATEGY, OPT_SEED,   OPT_SCHEDULES, OPT_SECONDS,
+		OPT_FORBID, OPT_SAVE,	  OPT_CONFIG, OPT_JSON,	     0
+	};
+	static struct options options;
+	static struct repro repro;
+	static struct target target;
+	struct campaign campaign;
+
+	options_parse(&options, argc, argv, keys, "FILE",
+		      "Searches the program of a reproducer for a schedule that fails.", 1, 1);
+	if (!repro_load(&repro, options.arguments[0]))
+		return EXIT_USAGE;
+	/* Of the target only the name is needed: it may be one that is no more. */
+	target.name = repro.target;
+	campaign = (struct campaign){
+		.target = &target,
+		.program = &repro.program,
+		.variant = repro.program.world.variant,
+		.bug = options.has_bug ? options.bug : repro.bug,
+		.strategy = options.strategy,
+		.seed = options.seed,
+		.schedules = options.schedules,
+		.seconds = options.seconds,
+		.stop_on_first = true,
+		.forbidden = repro.forbidden | options.forbidden,
+	};
+	return search(&campaign, &options);
 }

@@ -5,6 +5,9 @@
 
 const struct verb verbs[] = {
 	{ "run", "TARGET", "search a target for violations", verb_run },
+	{ "search", "FILE", "search one program for a schedule that fails", verb_search },
+	{ "stress", "TARGET", "run a target's programs on threads, without a schedule",
+	  verb_stress },
 	{ "replay", "FILE|FOLDER...", "run reproducers and compare verdicts", verb_replay },
 	{ "minimise", "FILE -o FILE", "make a reproducer small, keeping its verdict",
 	  verb_minimise },
@@ -23,6 +26,19 @@ const struct verb verbs[] = {
 u32 verbs_count(void)
 {
 	return ARRAY_SIZE(verbs);
+}
+
+const char *verb_name(u32 nth)
+{
+	return verbs[nth].name;
+}
+
+/* In rows whose tasks are threads this is the only verb (fuzz/stress): they link no schedules, and these no threads. */
+int verb_stress(int argc, char **argv)
+{
+	usage_error("stress: expected a configuration whose tasks are threads, this is %s; "
+		    "out/bin/mmurace chooses thread-tsan-3 (./build.sh build thread-tsan-3)",
+		    CONFIG_NAME);
 }
 
 int verb_help(int argc, char **argv)

@@ -40,11 +40,12 @@ struct bug_state bug_state;
 bool bug_visited(enum bug_id id, bool acts)
 {
 	if (bug_state.armed == BUG_CENSUS)
-		bug_state.census[id] += acts;
+		__atomic_fetch_add(&bug_state.census[id], acts, __ATOMIC_RELAXED);
 	if (bug_state.armed != id)
 		return false;
-	bug_state.reached++;
-	bug_state.triggered += acts;
+	/* Tasks may be threads. */
+	__atomic_fetch_add(&bug_state.reached, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&bug_state.triggered, acts, __ATOMIC_RELAXED);
 	return acts;
 }
 

@@ -28,7 +28,7 @@ struct bug_row {
 	const char *target; /* whose generator finds it unaided */
 	u32 tasks, depth; /* tasks and directives that its reproducer needs */
 	u64 schedules_max; /* found within so many schedules, with every seed of 1..20 */
-	const char *fix; /* upstream commit, "rule" or "invented" */
+	const char *fix; /* upstream commit, "rule", "invented", or "unmerged": of a proposal */
 	const char *why; /* one sentence: what goes wrong */
 };
 

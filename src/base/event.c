@@ -25,6 +25,8 @@ const char *const lock_class_names[LOCK_CLASS_COUNT] = {
 #define EVENT(name, fields)                                               \
 	__attribute__((weak)) void event_tell_##name(struct event *event) \
 	{                                                                 \
+		if (!CONFIG_EVENTS)                                       \
+			return;                                           \
 		event_fill_head(event, EVENT_##name);                     \
 		event_sink(event);                                        \
 	}

@@ -4,6 +4,9 @@
  * event(name, .field = ...) builds the payload on the stack and calls event_tell_name(), which ends in
  * what the link provides (src/oracle; a unit test of a lower layer brings its own event_sink()). Nothing is buffered here. An
  * event that nobody is interested in costs one load and a branch.
+ *
+ * Where tasks are threads there are no events: event() is nothing, but its payload must still compile, and
+ * what is only counted for events is not counted.
  */
 #ifndef BASE_EVENT_H
 #define BASE_EVENT_H
@@ -12,6 +15,8 @@
 #include "base/types.h"
 
 struct sched_site;
+
+#define CONFIG_EVENTS (!CONFIG_THREADS)
 
 enum event_id {
 #define EVENT(name, fields) EVENT_##name,
@@ -36,6 +41,24 @@ enum lock_mode { LOCK_EXCLUSIVE, LOCK_SHARED, LOCK_WAITED };
 
 /* How a page-table entry was written: by software, or by a hardware assist. */
 enum pte_write { PTE_PLAIN, PTE_XCHG, PTE_CMPXCHG, PTE_ASSIST };
+
+/* Which callback was called: payload of subscriber_called. */
+enum notifier_call {
+	NOTIFIER_START,
+	NOTIFIER_END,
+	NOTIFIER_CHANGE_PTE,
+	NOTIFIER_RELEASE,
+	NOTIFIER_CLEAR_FLUSH_YOUNG,
+	NOTIFIER_CLEAR_YOUNG,
+	NOTIFIER_TEST_YOUNG,
+};
+
+/* What a subscriber knows of the age of pages: result of the young callbacks, or-ed over all of them. */
+#define YOUNG_YES  1u /* accessed since it was cleared last */
+#define YOUNG_FAST 2u /* found without a lock that others hold for long: knob young, fast_only */
+
+/* Who asks for the age of pages: payload of age_begun. */
+enum age_consumer { AGE_RECLAIM, AGE_PAGE_IDLE, AGE_LOOK_AROUND, AGE_DAMON, AGE_CONSUMER_COUNT };
 
 /* Where the running task is; src/sched keeps it up to date. */
 extern struct event_context {
@@ -115,12 +138,18 @@ static inline void event_fill_head(struct event *event, enum event_id id)
 	event->site = event_context.site;
 }
 
+/* Time in events, 0 where there are none. */
+static inline u64 event_clock(void)
+{
+	return CONFIG_EVENTS ? event_context.clock : 0;
+}
+
 /* Whether somebody reads events of that row. */
 #define EVENT_WANTED(id) (FRAMEWORK_READ(event_context.interests[(id) / 64]) & BIT_ULL((id) % 64))
 
 #define event(name, ...)                                                               \
 	do {                                                                           \
-		if (unlikely(EVENT_WANTED(EVENT_##name))) {                            \
+		if (CONFIG_EVENTS && unlikely(EVENT_WANTED(EVENT_##name))) {           \
 			struct event_##name event_;                                    \
                                                                                        \
 			event_.fields = (struct event_##name##_fields){ __VA_ARGS__ }; \

@@ -43,10 +43,13 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_COUNT };
 #define PT_PAGES(level)	      (1ull << (PT_INDEX_BITS * ((level) - 1)))
 #define PT_INDEX(page, level) (((page) >> (PT_INDEX_BITS * ((level) - 1))) & (PT_ENTRIES - 1))
 
-/* Limits of a world and a program. Every one is checked by the decoder and the parser. */
-#define TASKS_MAX      16 /* of which the last one, TASK_RCU, runs RCU callbacks */
+/*
+ * Limits of a world and a program. Every one is checked by the decoder and the parser. TASKS_MAX comes from
+ * the backend of the configuration row: 16 to search, 64 (sets of tasks are masks of 64 bits) where tasks are
+ * threads; the last one of them, TASK_RCU, runs RCU callbacks.
+ */
 #define OPS_MAX	       16 /* a task */
-#define VCPUS_MAX      8
+#define VCPUS_MAX      (TASKS_MAX / 2)
 #define SLOTS_MAX      8
 #define MAPS_MAX       16
 #define DIRECTIVES_MAX 64
@@ -79,12 +82,13 @@ enum answer_kind {
 
 /*
  * The value of a field of the framework that watched code reads again and again: one instruction that
- * the race detector is not told of. Never for what the code under test shares.
+ * the race detector is not told of. Never for what the code under test shares. Where tasks are threads it is an
+ * access like any other.
  */
 #define FRAMEWORK_READ(x)                                             \
 	({                                                            \
 		__typeof__(x) read_;                                  \
-		if (CONFIG_TSAN)                                      \
+		if (CONFIG_TSAN && !CONFIG_THREADS)                   \
 			__asm__("mov %1, %0" : "=q"(read_) : "m"(x)); \
 		else                                                  \
 			read_ = (x);                                  \
@@ -94,7 +98,7 @@ enum answer_kind {
 #define FRAMEWORK_WRITE(x, value)                                                 \
 	do {                                                                      \
 		__typeof__(x) written_ = (value);                                 \
-		if (CONFIG_TSAN)                                                  \
+		if (CONFIG_TSAN && !CONFIG_THREADS)                               \
 			__asm__ volatile("mov %1, %0" : "=m"(x) : "q"(written_)); \
 		else                                                              \
 			(x) = written_;                                           \

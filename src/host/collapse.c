@@ -131,8 +131,8 @@ static bool collapse_ptes(hva_t start, struct host_table *table, pfn_t *old)
 /* The table is empty, and nobody can fill it: who could holds mmap_lock or the rmap lock. */
 static void collapse_publish(hva_t start, pfn_t pfn)
 {
-	u64 leaf = host_mk_pte(pfn,
-			       HOST_PTE_PRESENT | HOST_PTE_WRITE | HOST_PTE_HUGE | HOST_PTE_DIRTY);
+	u64 leaf = host_mk_pte(pfn, HOST_PTE_PRESENT | HOST_PTE_WRITE | HOST_PTE_HUGE |
+					    HOST_PTE_YOUNG | HOST_PTE_DIRTY);
 
 	spin_lock(&host.mm->upper_ptl);
 	smp_store_release(&host.tables[start / PT_ENTRIES], host_disguise(leaf, PT_LEVEL_2M));

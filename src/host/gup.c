@@ -295,6 +295,9 @@ void host_put_page(pfn_t pfn)
 
 /* --- writes by the kernel --- */
 
+/* What the CPU sets in the entry through which it writes. */
+#define WRITTEN (HOST_PTE_YOUNG | HOST_PTE_DIRTY)
+
 static bool write_leaf(hva_t hva, struct host_table *entry, pfn_t *pfn)
 {
 	u64 leaf = host_leaf(entry);
@@ -302,7 +305,7 @@ static bool write_leaf(hva_t hva, struct host_table *entry, pfn_t *pfn)
 	*pfn = host_leaf_pfn(entry, hva);
 	if (!host_pte_writable(leaf))
 		return false;
-	return (leaf & HOST_PTE_DIRTY) || host_leaf_change(hva, entry, leaf | HOST_PTE_DIRTY);
+	return (leaf & WRITTEN) == WRITTEN || host_leaf_change(hva, entry, leaf | WRITTEN);
 }
 
 static bool write_pte(hva_t hva, struct host_table *table, pfn_t *pfn)
@@ -314,8 +317,8 @@ static bool write_pte(hva_t hva, struct host_table *table, pfn_t *pfn)
 	/* Races with whoever takes the page, or the right to write, away: that comes before or after. */
 	pte = READ_ONCE(*ptep);
 	allowed = host_pte_writable(pte);
-	if (allowed && !(pte & HOST_PTE_DIRTY))
-		host_pte_write(hva, ptep, pte, pte | HOST_PTE_DIRTY);
+	if (allowed && (pte & WRITTEN) != WRITTEN)
+		host_pte_write(hva, ptep, pte, pte | WRITTEN);
 	*pfn = host_pte_pfn(pte);
 	spin_unlock(&table->ptl);
 	return allowed;

@@ -5,7 +5,8 @@
  * Contract with subscribers, as in mm/: a downgrade is start, PTE lock, change, unlock, free
  * (before or after end), end. PTEs are read and changed only under their PTE lock; that is what
  * orders a cleared PTE against a subscriber's sequence number. Upgrades (none to present, read-only
- * to writable for the same page, migration entry to present) notify nobody.
+ * to writable for the same page, migration entry to present) and changes of A and D notify nobody; but whoever
+ * clears A asks the subscribers, under the PTL, what they know of the page's age.
  */
 #ifndef HOST_HOST_H
 #define HOST_HOST_H
@@ -78,7 +79,8 @@ struct mmu_notifier_range {
 struct mmu_notifier;
 /*
  * All called inside notifier SRCU. start and end: without PTE locks; they may sleep when the range is
- * blockable. change_pte: under the PTL. Any of them but start may be NULL.
+ * blockable. change_pte and the young callbacks: under the PTL, so they neither sleep nor give way. Any of
+ * them but start may be NULL.
  */
 struct mmu_notifier_ops {
 	/*
@@ -92,6 +94,16 @@ struct mmu_notifier_ops {
 				     const struct mmu_notifier_range *range);
 	/* The page at @hva was replaced by @pfn; inside a start/end pair over it. (Linux up to 6.9.) */
 	void (*change_pte)(struct mmu_notifier *mn, hva_t hva, pfn_t pfn, bool writable);
+	/*
+	 * Whether a page of the range was accessed, and forget it; the first one flushes TLBs where the
+	 * subscriber has such a policy. Return: mask of YOUNG_*. @fast_only: say what can be said without
+	 * locks that are held for long (only with the knob young = fast_only, and to those with has_fast_aging).
+	 */
+	u32 (*clear_flush_young)(struct mmu_notifier *mn, hva_t start, hva_t end);
+	u32 (*clear_young)(struct mmu_notifier *mn, hva_t start, hva_t end, bool fast_only);
+	/* Whether it was accessed, of a page or a huge page; forgets nothing. */
+	u32 (*test_young)(struct mmu_notifier *mn, hva_t hva, bool fast_only);
+	bool has_fast_aging;
 	/*
 	 * The process lets go of its memory, or the subscription ends: everything must be unmapped. May
 	 * be called twice, also at the same time. No other callback begins after it has returned.
@@ -206,6 +218,50 @@ void host_reclaim(hva_t hva);
  * one start/end pair that must not block; skipped if a subscriber refuses. VMAs stay.
  */
 void host_oom_reap(hva_t start, hva_t end);
+
+/*
+ * --- aging (age.c) ---
+ *
+ * Who wants to know whether pages are in use asks the host's tables and every subscriber: what both say is
+ * or-ed. All hold the PTL (of a huge leaf: the upper one) while they ask. Each emits age_begun, for every page
+ * age_judged under the PTL, and age_ended; hva: of a huge leaf, its first page. What is not present is not asked
+ * for. Only user space's accesses set the host's A bit: page faults, host_populate() and host_write_user(); a
+ * lookup that needs no fault does not.
+ *
+ * Page idle tracking and DAMON only watch: what they find accessed they mark (HOST_PTE_KNOWN_YOUNG), and the mark
+ * moves with the page. Shrink and look-around take the mark for an access and clear it: such a page is judged
+ * young though nobody says so any more.
+ */
+
+/*
+ * Context: no task. Look-around passes fast_only from now on, and goes on to the neighbours only if the
+ * answer for the page was fast, or there was nobody to ask (what was proposed with the knob young =
+ * fast_only). Without this it asks as everybody does.
+ */
+void host_look_fast(void);
+/*
+ * Classic reclaim: rmap lock; clear_flush_young under the PTL; a page that was accessed is left alone, any
+ * other reclaimed as by host_reclaim(), for which an old huge leaf is split. A shared page is asked for, and
+ * stays. Inside LOCK_fs_reclaim. Mirrors folio_referenced and shrink_folio_list for one page.
+ */
+void host_shrink(hva_t hva);
+/*
+ * Page idle tracking: rmap lock; clear_young under the PTL; an accessed page is marked as such, which
+ * others who watch do not see. Mirrors page_idle_clear_pte_refs_one.
+ */
+void host_page_idle(hva_t hva);
+/*
+ * Multi-generational LRU: rmap lock; under one hold of the PTL clear_young of the page, and if it was young and
+ * nobody waits for the PTL, of its present neighbours in the same table, each alone. A huge leaf is asked for as
+ * by host_shrink(). Inside LOCK_fs_reclaim. Mirrors folio_referenced_one and lru_gen_look_around.
+ */
+void host_look_around(hva_t hva);
+/*
+ * DAMON: mmap_lock for reading; clear_young page by page over [start, end), PTL by PTL; then, in a second round with
+ * mmap_lock taken anew, the sample: test_young page by page, where the host's A bit is not set. Both rounds judge.
+ * What others forget in between is lost to the sample. Mirrors damon_va_mkold and damon_va_young.
+ */
+void host_damon(hva_t start, hva_t end);
 
 /*
  * --- the end of the process ---

@@ -5,13 +5,14 @@
  * the PTE of a page; taken for writing by who takes a table away), notifier SRCU, PTLs: of a table (its
  * PTEs, and the sharer counts of the pages they map), and the upper one (all entries above PTEs; one for the
  * whole mm, as the kernel has it without split PMD locks). No two PTLs nest. Subscribers are called without
- * PTLs (but for change_pte). The list lock guards changes of the list of subscribers, which is read inside
+ * PTLs (but for change_pte and the young callbacks). The list lock guards changes of the list of subscribers, which is read inside
  * notifier SRCU.
  *
  * What an entry above the PTEs may become, and who may make it so:
  *	nothing -> table	mmap_lock in either mode, and the upper PTL
  *	leaf -> table		a split: mmap_lock or rmap_lock in either mode, and the upper PTL
- *	leaf -> nothing, leaf	mmap_lock in either mode (to set D: not even that), and the upper PTL
+ *	leaf -> nothing, leaf	mmap_lock in either mode (to set A or D, or clear A: not even that), and the
+ *				upper PTL
  *	table -> leaf, nothing	collapse, munmap: mmap_lock and rmap_lock for writing, and the upper PTL
  * So inside mmap_lock or rmap_lock a table stays what it is, while a leaf may be split at any time; and
  * whoever walks without either must look out for tables that go (host_walk_begin()).
@@ -57,8 +58,10 @@ _Static_assert(HVA_MAX % PT_ENTRIES == 0 && HOST_TABLES_MAX <= UINT16_MAX, "tabl
 
 extern struct host_state {
 	struct host_mm *mm;
-	bool counts_users; /* this and the next four are constant while tasks run */
+	bool counts_users; /* this and the next six are constant while tasks run */
 	bool announces_changes; /* somebody subscribes to change_pte */
+	bool tells_ages; /* somebody subscribes to a young callback */
+	bool looks_fast; /* look-around wants fast answers only */
 	bool collapses; /* tables may go */
 	u32 levels; /* the highest at which there may be leafs; PT_LEVEL_4K: nothing is ever huge */
 	u32 nr_subscribers; /* that were ever registered */
@@ -238,6 +241,10 @@ hva_t host_add_leaf(hva_t hva, hva_t end, u32 level);
  */
 bool host_leaf_change(hva_t hva, struct host_table *entry, u64 new);
 /*
+ * The same where it is known that @entry stands there. Return: what stands there now. Context: upper PTL.
+ */
+struct host_table *host_leaf_write(hva_t hva, struct host_table *entry, u64 new);
+/*
  * Splits @entry, which @hva is part of, by one level, with a pair of notifications of its own; nothing
  * more happens when something else stands there by now. Return: false when a subscriber has refused, only
  * if not @blockable. Context: mmap_lock or rmap_lock, no PTL; may sleep if @blockable.
@@ -299,8 +306,24 @@ bool host_notify_start(const struct mmu_notifier_range *range);
 void host_notify_end(const struct mmu_notifier_range *range);
 /* Says that @pfn is mapped at @hva now. Context: PTL, between start and end. */
 void host_notify_change_pte(hva_t hva, pfn_t pfn, bool writable);
+/*
+ * What the subscribers know of the age of [start, end), or of the page at @hva; called in the order in which
+ * they subscribed. Those that clear ask everybody, test stops at the first who knows it as young: the answer
+ * is his. @fast_only leaves out who has no fast aging. Return: mask of YOUNG_*; 0 when nobody subscribes to it.
+ * Context: PTL.
+ */
+u32 host_notify_clear_flush_young(hva_t start, hva_t end);
+u32 host_notify_clear_young(hva_t start, hva_t end, bool fast_only);
+u32 host_notify_test_young(hva_t hva, bool fast_only);
 /* Releases all subscribers and forgets them. Context: may sleep. Mirrors mmu_notifier_release. */
 void host_notify_release(void);
+
+/*
+ * The second half of reclaim (rmap.c): takes the mapping of @page at @hva, a PTE of @table, away, and frees it
+ * if nobody else holds a reference. Drops the caller's reference. Context: rmap_lock, no PTL, inside
+ * LOCK_fs_reclaim; may sleep.
+ */
+void host_reclaim_page(struct host_table *table, hva_t hva, pfn_t page);
 
 /* Takes away all VMAs and pages (mm.c). Context: no locks, may sleep; nobody subscribes any more. */
 void host_unmap_all(void);

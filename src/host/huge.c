@@ -93,17 +93,24 @@ hva_t host_add_leaf(hva_t hva, hva_t end, u32 level)
 	return next;
 }
 
-bool host_leaf_change(hva_t hva, struct host_table *entry, u64 new)
+struct host_table *host_leaf_write(hva_t hva, struct host_table *entry, u64 new)
 {
 	u32 level = host_leaf_level(entry);
+	struct host_table *now = new ? host_disguise(new, level) : NULL;
+
+	entry_write(hva, level, host_leaf(entry), now, new);
+	return now;
+}
+
+bool host_leaf_change(hva_t hva, struct host_table *entry, u64 new)
+{
 	bool same;
 
 	spin_lock(&host.mm->upper_ptl);
-	/* Races with splits, GUP's upgrades and other range operations. */
+	/* Races with splits, GUP's upgrades, agers and other range operations. */
 	same = host_entry_now(hva) == entry;
 	if (same)
-		entry_write(hva, level, host_leaf(entry), new ? host_disguise(new, level) : NULL,
-			    new);
+		host_leaf_write(hva, entry, new);
 	spin_unlock(&host.mm->upper_ptl);
 	return same;
 }

@@ -19,6 +19,11 @@ u32 inspect_host_level(hva_t hva)
 	return host_is_leaf(entry) ? host_leaf_level(entry) : PT_LEVEL_4K;
 }
 
+bool inspect_host_released(void)
+{
+	return host.counts_users && !host.mm->users;
+}
+
 void inspect_host_count_references(u64 *counts, u32 nr)
 {
 	ASSERT(nr <= KERN_PAGES_MAX);

@@ -21,6 +21,12 @@
 	BIT_ULL(60) /* above 4K: the entry leads to a table; the other bits say nothing */
 #define HOST_PTE_PFN_SHIFT 12
 
+/*
+ * A bit of software: somebody who only watches has found the page accessed, and has cleared YOUNG. It goes where
+ * the page goes; reclaim takes it for an access. Stands for the page's young flag.
+ */
+#define HOST_PTE_KNOWN_YOUNG BIT_ULL(9)
+
 static inline bool host_pte_present(u64 pte)
 {
 	return pte & HOST_PTE_PRESENT;
@@ -36,9 +42,6 @@ static inline pfn_t host_pte_pfn(u64 pte)
 	return (pte & ~(HOST_PTE_MIGRATION | HOST_PTE_SWAP)) >> HOST_PTE_PFN_SHIFT;
 }
 
-/* Which callback was called: payload of subscriber_called. */
-enum notifier_call { NOTIFIER_START, NOTIFIER_END, NOTIFIER_CHANGE_PTE, NOTIFIER_RELEASE };
-
 /*
  * What maps @hva, in the form of a PTE: that of memory, or for a page of a huge leaf what it amounts to (its own
  * pfn, HOST_PTE_HUGE set); 0 when there is none or @hva is out of range.
@@ -46,6 +49,8 @@ enum notifier_call { NOTIFIER_START, NOTIFIER_END, NOTIFIER_CHANGE_PTE, NOTIFIER
 u64 inspect_host_pte(hva_t hva);
 /* The level of the leaf that maps @hva; PT_LEVEL_4K unless a huge one does. */
 u32 inspect_host_level(hva_t hva);
+/* Whether the process has ended: its subscribers were released, its memory is gone. */
+bool inspect_host_released(void);
 /*
  * counts[pfn], for all pfns below @nr: the references that the host itself accounts for (PTEs, migration
  * and swap entries, and sharers). Walks all tables; true only while no operation of the host is under way.

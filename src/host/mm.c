@@ -18,6 +18,7 @@ void host_reset(void)
 	host.nr_vmas = 0;
 	host.nr_subscribers = 0;
 	host.counts_users = host.announces_changes = host.collapses = false;
+	host.tells_ages = host.looks_fast = false;
 	host.levels = PT_LEVEL_4K;
 	host.epoch++;
 	host.mm = kern_alloc(sizeof(*host.mm));
@@ -93,7 +94,7 @@ static u64 new_page(hva_t hva)
 {
 	u64 write = host_vma_find(hva)->writable ? HOST_PTE_WRITE : 0;
 
-	return host_mk_pte(frame_alloc(FRAME_HOST_PAGE), HOST_PTE_PRESENT | write);
+	return host_mk_pte(frame_alloc(FRAME_HOST_PAGE), HOST_PTE_PRESENT | HOST_PTE_YOUNG | write);
 }
 
 static void populate_table(struct host_table *table, hva_t start, hva_t end)
@@ -406,7 +407,8 @@ static void reuse(struct host_table *table, hva_t hva)
 	pte = READ_ONCE(*ptep);
 	if (host_pte_present(pte) && !host_pte_writable(pte)) {
 		sharers_leave(host_pte_pfn(pte));
-		host_pte_write(hva, ptep, pte, pte | HOST_PTE_WRITE | HOST_PTE_DIRTY);
+		host_pte_write(hva, ptep, pte,
+			       pte | HOST_PTE_WRITE | HOST_PTE_YOUNG | HOST_PTE_DIRTY);
 	}
 	spin_unlock(&table->ptl);
 }
@@ -420,7 +422,8 @@ static bool reuse_leaf(hva_t hva, struct host_table *entry)
 	u64 leaf = host_leaf(entry);
 
 	return host_pte_writable(leaf) ||
-	       host_leaf_change(hva, entry, leaf | HOST_PTE_WRITE | HOST_PTE_DIRTY);
+	       host_leaf_change(hva, entry,
+				leaf | HOST_PTE_WRITE | HOST_PTE_YOUNG | HOST_PTE_DIRTY);
 }
 
 /* Context: mmap_lock, in a writable VMA. */

@@ -24,6 +24,8 @@ void mmu_notifier_register(struct mmu_notifier *mn)
 	mn->listed = true;
 	*last = mn;
 	host.announces_changes |= !!mn->ops->change_pte;
+	host.tells_ages |=
+		mn->ops->clear_flush_young || mn->ops->clear_young || mn->ops->test_young;
 	event(subscriber_joined, .subscriber = mn->id, .has_end = !!mn->ops->invalidate_range_end);
 }
 
@@ -32,6 +34,13 @@ static void called(const struct mmu_notifier *mn, enum notifier_call what,
 {
 	event(subscriber_called, .subscriber = mn->id, .what = what, .start = range->start,
 	      .end = range->end, .error = (u64)-error);
+}
+
+static void told_age(const struct mmu_notifier *mn, enum notifier_call what, hva_t start, hva_t end,
+		     u32 young)
+{
+	event(subscriber_called, .subscriber = mn->id, .what = what, .start = start, .end = end,
+	      .error = young);
 }
 
 /*
@@ -153,6 +162,108 @@ void host_notify_change_pte(hva_t hva, pfn_t pfn, bool writable)
 		called(mn, NOTIFIER_CHANGE_PTE, &range, 0);
 	}
 	srcu_read_unlock(&host.mm->mn_srcu, idx);
+}
+
+/*
+ * --- ages ---
+ *
+ * Under the PTL, so nobody may sleep or give way: a subscriber that lets go of the CPU in there leaves all
+ * who fault in the same table spinning.
+ */
+
+/* Context: inside mn_srcu, PTL. */
+static u32 call_clear_flush_young(struct mmu_notifier *mn, hva_t start, hva_t end)
+{
+	const struct mmu_notifier_ops *ops = ops_of(mn);
+	u32 young;
+
+	if (!ops->clear_flush_young)
+		return 0;
+	non_block_start();
+	young = ops->clear_flush_young(mn, start, end);
+	non_block_end();
+	told_age(mn, NOTIFIER_CLEAR_FLUSH_YOUNG, start, end, young);
+	return young;
+}
+
+/* Context: inside mn_srcu, PTL. */
+static u32 call_clear_young(struct mmu_notifier *mn, hva_t start, hva_t end, bool fast_only)
+{
+	const struct mmu_notifier_ops *ops = ops_of(mn);
+	u32 young;
+
+	if (!ops->clear_young || (fast_only && !ops->has_fast_aging))
+		return 0;
+	non_block_start();
+	young = ops->clear_young(mn, start, end, fast_only);
+	non_block_end();
+	told_age(mn, NOTIFIER_CLEAR_YOUNG, start, end, young);
+	return young;
+}
+
+/* Context: inside mn_srcu, PTL. */
+static u32 call_test_young(struct mmu_notifier *mn, hva_t hva, bool fast_only)
+{
+	const struct mmu_notifier_ops *ops = ops_of(mn);
+	u32 young;
+
+	if (!ops->test_young || (fast_only && !ops->has_fast_aging))
+		return 0;
+	non_block_start();
+	young = ops->test_young(mn, hva, fast_only);
+	non_block_end();
+	told_age(mn, NOTIFIER_TEST_YOUNG, hva, hva + 1, young);
+	return young;
+}
+
+/* Mirrors __mmu_notifier_clear_flush_young. */
+u32 host_notify_clear_flush_young(hva_t start, hva_t end)
+{
+	u32 young = 0;
+	int idx;
+
+	if (!host.tells_ages)
+		return 0;
+	idx = srcu_read_lock(&host.mm->mn_srcu);
+	/* All are asked, also behind one that knows: each has something to forget. */
+	for_each_subscriber(mn)
+		young |= call_clear_flush_young(mn, start, end);
+	srcu_read_unlock(&host.mm->mn_srcu, idx);
+	return young;
+}
+
+/* Mirrors __mmu_notifier_clear_young. */
+u32 host_notify_clear_young(hva_t start, hva_t end, bool fast_only)
+{
+	u32 young = 0;
+	int idx;
+
+	if (!host.tells_ages)
+		return 0;
+	idx = srcu_read_lock(&host.mm->mn_srcu);
+	for_each_subscriber(mn)
+		young |= call_clear_young(mn, start, end, fast_only);
+	srcu_read_unlock(&host.mm->mn_srcu, idx);
+	return young;
+}
+
+/* Mirrors __mmu_notifier_test_young. */
+u32 host_notify_test_young(hva_t hva, bool fast_only)
+{
+	u32 young = 0;
+	int idx;
+
+	if (!host.tells_ages)
+		return 0;
+	idx = srcu_read_lock(&host.mm->mn_srcu);
+	for_each_subscriber(mn) {
+		/* Not or-ed: slow is who has found it, though one before him had nothing to say, fast. */
+		young = call_test_young(mn, hva, fast_only);
+		if (young & YOUNG_YES)
+			break;
+	}
+	srcu_read_unlock(&host.mm->mn_srcu, idx);
+	return young;
 }
 
 /* --- the end of a subscription --- */

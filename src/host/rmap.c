@@ -156,7 +156,15 @@ static void reclaim_settle(struct host_table *table, hva_t hva, pfn_t page)
 		frame_put(page);
 }
 
-/* Mirrors shrink_folio_list for one page. */
+/* Mirrors what shrink_folio_list does to a page that it will not keep. */
+void host_reclaim_page(struct host_table *table, hva_t hva, pfn_t page)
+{
+	if (reclaim_unmap(table, hva, page))
+		reclaim_settle(table, hva, page);
+	frame_put(page);
+}
+
+/* Mirrors shrink_folio_list for one page whose age is no matter. */
 void host_reclaim(hva_t hva)
 {
 	struct host_table *table;
@@ -171,11 +179,8 @@ void host_reclaim(hva_t hva)
 		table = host_split_down(hva);
 	if (table)
 		page = isolate(table, hva, false);
-	if (page) {
-		if (reclaim_unmap(table, hva, page))
-			reclaim_settle(table, hva, page);
-		frame_put(page);
-	}
+	if (page)
+		host_reclaim_page(table, hva, page);
 	up_read(&host.mm->rmap_lock);
 	lock_section_leave(LOCK_fs_reclaim);
 }

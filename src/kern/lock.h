@@ -5,6 +5,9 @@
  *
  * Giving back what one does not hold emits warned, and changes nothing.
  *
+ * In the thread backend locks spin, writers keep new readers out, nothing is emitted, and rows without a sanitizer check
+ * neither this nor the assertions below.
+ *
  * Initialisers take a class because oracles tell locks apart by it; they must run before first use.
  */
 #ifndef KERN_LOCK_H
@@ -17,6 +20,9 @@
 void spin_lock_init_class(spinlock_t *lock, enum lock_class class);
 void spin_lock(spinlock_t *lock);
 void spin_unlock(spinlock_t *lock);
+
+/* Return: true when another task waits for it. Context: held. No point. */
+bool spin_is_contended(spinlock_t *lock);
 
 /* Spinning reader-writer locks. Not recursive. The holder must not sleep. */
 void rwlock_init_class(rwlock_t *lock, enum lock_class class);
@@ -58,6 +64,14 @@ void lock_section_leave(enum lock_class class);
 /* Between the two the running task must neither sleep nor give way; they nest. No points. */
 void non_block_start(void);
 void non_block_end(void);
+
+/*
+ * Around what the framework keeps beside the code under test (user space). No verb stands between
+ * the two, and they do not nest. No points; nothing at all in the fiber backend, where nobody can come
+ * in between: there the race detector must not watch the files that use it.
+ */
+void framework_lock(void);
+void framework_unlock(void);
 
 /* Assertions of the code under test. One that fails emits warned and lets the schedule go on. */
 /* Any lock that is held exclusively, a mutex too. */

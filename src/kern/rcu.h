@@ -13,16 +13,15 @@
 
 void rcu_read_lock(void);
 void rcu_read_unlock(void);
-/* Return: whether the running task is inside an RCU reader. No point. */
+/*
+ * Return: whether the running task is inside an RCU reader; true where nobody asks (threads without checks). No
+ * point.
+ */
 bool rcu_read_lock_held(void);
 
-/* Embedded in what is to be freed; contents belong to the backend. */
-struct rcu_head {
-	struct rcu_head *next;
-	void (*func)(struct rcu_head *head);
-	u64 readers; /* tasks that the callback waits for */
-};
 /*
+ * struct rcu_head: embedded in what is to be freed; contents belong to the backend. Zeroed before its first use.
+ *
  * Has @func(@head) called after a grace period. Context: any; not between two uses of one head.
  * Outside of tasks (take-down) it is called at once. @func may not sleep. Emits rcu_queued, rcu_ran; for
  * a head that is still queued warned, and nothing else happens.
@@ -40,7 +39,10 @@ void srcu_read_unlock(struct srcu_struct *srcu, int idx);
 /* As synchronize_rcu(), for readers of @srcu. Inside one of them it never returns. */
 void synchronize_srcu(struct srcu_struct *srcu);
 
-/* Return: whether the running task is inside a read section of @srcu. No point. */
+/*
+ * Return: whether the running task is inside a read section of @srcu; true where nobody knows (threads without
+ * checks). No point.
+ */
 bool srcu_read_lock_held(const struct srcu_struct *srcu);
 
 /*

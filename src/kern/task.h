@@ -10,8 +10,8 @@
 enum kern_outcome { KERN_DONE, KERN_STUCK, KERN_UNFINISHED, KERN_ABANDONED };
 
 /*
- * Runs body(0) .. body(nr_tasks - 1) as concurrent tasks and waits for all. points_max bounds the
- * schedule. Emits task_stuck and deadlocked when tasks are left that can never run.
+ * Runs body(0) .. body(nr_tasks - 1) as concurrent tasks and waits for all, and for RCU callbacks. points_max
+ * bounds the schedule; in the thread backend time does (thread/thread_kern.h). Emits task_stuck and deadlocked when tasks are left that can never run.
  * Context: no task. The fiber backend takes its schedule from kern_set_driver().
  */
 enum kern_outcome kern_run_tasks(u32 nr_tasks, void (*body)(u32 task), u64 points_max);

@@ -30,10 +30,21 @@
 #include "kern/kern.h"
 #include "machine/inspect.h"
 
-/* Emits spte_changed for the entry at @ptep. Called by the accessors and the walker only. */
-void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write how);
-/* Emits cmpxchg_refused for the entry at @ptep. */
-void pte_refused(const u64 *ptep);
+/* These emit the event of their name. */
+void pte_tell_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write how);
+void pte_tell_refused(const u64 *ptep);
+/* For the entry at @ptep: spte_changed. Called by the accessors and the walker only. */
+static inline void pte_changed(const u64 *ptep, u64 old, u64 new, u64 expected, enum pte_write how)
+{
+	if (CONFIG_EVENTS)
+		pte_tell_changed(ptep, old, new, expected, how);
+}
+/* cmpxchg_refused. */
+static inline void pte_refused(const u64 *ptep)
+{
+	if (CONFIG_EVENTS)
+		pte_tell_refused(ptep);
+}
 
 /* Outside of tasks nobody asks for the count: it may land in the place of any task. */
 _Static_assert((TASKS_MAX & (TASKS_MAX - 1)) == 0, "a task number is cut to an index by a mask");
@@ -41,6 +52,8 @@ static inline void pte_touched(void)
 {
 	u32 *touched = &event_context.touched[FRAMEWORK_READ(event_context.task) & (TASKS_MAX - 1)];
 
+	if (!CONFIG_EVENTS)
+		return;
 	FRAMEWORK_WRITE(*touched, FRAMEWORK_READ(*touched) + 1);
 }
 
@@ -55,14 +68,15 @@ static inline void pte_touched(void)
 		KERN_POINT(ptep, "READ_ONCE(*" #ptep ")"); \
 		KERN_LOAD_DEPENDENT(ptep, PTE_RWX);        \
 	})
-#define pte_write(ptep, expected, new)                                    \
-	({                                                                \
-		u64 *ptep_ = (ptep), replaced_, new_ = (new);             \
-		pte_touched();                                            \
-		KERN_POINT(ptep_, "WRITE_ONCE(*" #ptep ")");              \
-		replaced_ = __atomic_load_n(ptep_, __ATOMIC_RELAXED);     \
-		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);          \
-		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN); \
+#define pte_write(ptep, expected, new)                                                    \
+	({                                                                                \
+		u64 *ptep_ = (ptep), replaced_, new_ = (new);                             \
+		pte_touched();                                                            \
+		KERN_POINT(ptep_, "WRITE_ONCE(*" #ptep ")");                              \
+		/* For the event only. */                                                 \
+		replaced_ = CONFIG_EVENTS ? __atomic_load_n(ptep_, __ATOMIC_RELAXED) : 0; \
+		__atomic_store_n(ptep_, new_, __ATOMIC_RELAXED);                          \
+		pte_changed(ptep_, replaced_, new_, expected, PTE_PLAIN);                 \
 	})
 #define pte_fill(ptep, new)                                                \
 	({                                                                 \

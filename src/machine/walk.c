@@ -57,7 +57,7 @@ static enum step step_down(struct walk *walk, u64 *ptep, u64 pte)
 	walk->rights &= pte;
 	walk->table = child;
 	walk->level--;
-	walk->since = min_u64(walk->since, event_context.clock);
+	walk->since = min_u64(walk->since, event_clock());
 	psc_fill(walk->vcpu,
 		 &(struct psc_entry){ .gfn = walk->gfn & ~(PT_PAGES(walk->level + 1) - 1),
 				      .root = walk->vcpu->root,
@@ -115,7 +115,7 @@ static enum step step_leaf(struct walk *walk, u64 *ptep, u64 pte)
 		entry.access &= PTE_R | PTE_X;
 	entry.gfn = walk->gfn & ~(PT_PAGES(walk->level) - 1);
 	entry.pfn = pte_pfn(pte);
-	entry.filled_at = min_u64(walk->since, event_context.clock);
+	entry.filled_at = min_u64(walk->since, event_clock());
 	tlb_fill(walk->vcpu, &entry);
 	guest_accessed(walk->vcpu, walk->gfn, walk->access, &entry, false);
 	return STEP_DONE;

@@ -53,6 +53,22 @@ int kvm_clear_dirty_log_protect(struct kvm *kvm, u32 id, u32 first, u32 nr_pages
 
 /* --- dirty_ring.c --- */
 
+#define DIRTY_RING_ENTRIES 16u
+
+enum dirty_entry_state { DIRTY_ENTRY_INVALID, DIRTY_ENTRY_DIRTY, DIRTY_ENTRY_TAKEN };
+
+struct kvm_dirty_gfn {
+	u64 state; /* enum dirty_entry_state, by verbs */
+	u64 page; /* memslot << 32 | page of it; ordered by the state */
+	u64 as_id, gfn; /* for events: the memslot may have moved by the time the entry is reset */
+};
+
+struct kvm_dirty_ring {
+	u64 dirty_index; /* entries ever put in; the vCPU's own task, others read it */
+	u64 reset_index; /* entries ever reset; under slots_lock, the vCPU reads it */
+	struct kvm_dirty_gfn entries[DIRTY_RING_ENTRIES];
+};
+
 /* Context: no task. */
 void kvm_dirty_rings_alloc(struct kvm *kvm);
 /* Context: the vCPU's own task; the ring is not full. Mirrors kvm_dirty_ring_push. */

@@ -8,23 +8,8 @@
 #include "mmu/dirty.h"
 #include "mmu/tdp_mmu.h"
 
-#define RING_ENTRIES 16u
 /* Entries that may still come when the vCPU is told to stay out: its log, and a fault or two. */
 #define RING_RESERVE (PML_ENTRIES_MAX + 4u)
-
-enum entry_state { ENTRY_INVALID, ENTRY_DIRTY, ENTRY_TAKEN };
-
-struct kvm_dirty_gfn {
-	u64 state; /* enum entry_state, by verbs */
-	u64 page; /* memslot << 32 | page of it; ordered by the state */
-	u64 as_id, gfn; /* for events: the memslot may have moved by the time the entry is reset */
-};
-
-struct kvm_dirty_ring {
-	u64 dirty_index; /* entries ever put in; the vCPU's own task, others read it */
-	u64 reset_index; /* entries ever reset; under slots_lock, the vCPU reads it */
-	struct kvm_dirty_gfn entries[RING_ENTRIES];
-};
 
 void kvm_dirty_rings_alloc(struct kvm *kvm)
 {
@@ -47,16 +32,16 @@ static u64 used(const struct kvm_dirty_ring *ring)
 void kvm_dirty_ring_push(struct kvm_vcpu *vcpu, const struct kvm_memory_slot *slot, gfn_t offset)
 {
 	struct kvm_dirty_ring *ring = &vcpu->kvm->rings[vcpu->hw->id];
-	struct kvm_dirty_gfn *entry = &ring->entries[ring->dirty_index % RING_ENTRIES];
+	struct kvm_dirty_gfn *entry = &ring->entries[ring->dirty_index % DIRTY_RING_ENTRIES];
 
 	/* The reserve is for what a vCPU may still put in before it stays out of the guest. */
-	if (WARN_ON(used(ring) >= RING_ENTRIES))
+	if (WARN_ON(used(ring) >= DIRTY_RING_ENTRIES))
 		return;
 	WRITE_ONCE(entry->page, page_of(slot, offset));
 	entry->as_id = slot->as_id;
 	entry->gfn = slot->base_gfn + offset;
 	/* Release: who sees the state must see the page. Pairs with the acquire in user_collects_rings(). */
-	smp_store_release(&entry->state, ENTRY_DIRTY);
+	smp_store_release(&entry->state, DIRTY_ENTRY_DIRTY);
 	event(dirty_marked, .as_id = slot->as_id, .gfn = slot->base_gfn + offset,
 	      .ring = vcpu->hw->id + 1);
 	ring->dirty_index++;
@@ -65,7 +50,7 @@ void kvm_dirty_ring_push(struct kvm_vcpu *vcpu, const struct kvm_memory_slot *sl
 bool kvm_dirty_ring_soft_full(const struct kvm_vcpu *vcpu)
 {
 	return vcpu->kvm->rings &&
-	       used(&vcpu->kvm->rings[vcpu->hw->id]) >= RING_ENTRIES - RING_RESERVE;
+	       used(&vcpu->kvm->rings[vcpu->hw->id]) >= DIRTY_RING_ENTRIES - RING_RESERVE;
 }
 
 u32 user_collects_rings(struct kvm *kvm)
@@ -75,13 +60,13 @@ u32 user_collects_rings(struct kvm *kvm)
 	for (u32 i = 0; i < kvm->nr_vcpus; i++) {
 		struct kvm_dirty_ring *ring = &kvm->rings[i];
 
-		for (u32 at = 0; at < RING_ENTRIES; at++) {
-			u64 dirty = ENTRY_DIRTY;
+		for (u32 at = 0; at < DIRTY_RING_ENTRIES; at++) {
+			u64 dirty = DIRTY_ENTRY_DIRTY;
 
-			if (smp_load_acquire(&ring->entries[at].state) != ENTRY_DIRTY)
+			if (smp_load_acquire(&ring->entries[at].state) != DIRTY_ENTRY_DIRTY)
 				continue;
 			/* Two threads of user space may collect at a time. */
-			nr += try_cmpxchg64(&ring->entries[at].state, &dirty, ENTRY_TAKEN);
+			nr += try_cmpxchg64(&ring->entries[at].state, &dirty, DIRTY_ENTRY_TAKEN);
 		}
 	}
 	return nr;
@@ -141,15 +126,16 @@ static u32 ring_reset(struct kvm *kvm, u32 nr)
 	u32 count = 0;
 
 	for (;;) {
-		struct kvm_dirty_gfn *entry = &ring->entries[ring->reset_index % RING_ENTRIES];
+		struct kvm_dirty_gfn *entry =
+			&ring->entries[ring->reset_index % DIRTY_RING_ENTRIES];
 		u64 page;
 
-		if (smp_load_acquire(&entry->state) != ENTRY_TAKEN)
+		if (smp_load_acquire(&entry->state) != DIRTY_ENTRY_TAKEN)
 			break;
 		page = READ_ONCE(entry->page);
 		event(dirty_taken, .as_id = entry->as_id, .gfn = entry->gfn, .ring = nr + 1);
 		/* Before the page is protected: a write from now on is another entry. */
-		smp_store_release(&entry->state, ENTRY_INVALID);
+		smp_store_release(&entry->state, DIRTY_ENTRY_INVALID);
 		WRITE_ONCE(ring->reset_index, ring->reset_index + 1);
 		count++;
 		/* A ring may be filled and taken again for as long as the reset goes on. */

@@ -1,7 +1,9 @@
 /* Read-only windows for the oracles; compiled without instrumentation. */
 #include "subject/inspect.h"
 
+#include "mmu/dirty.h"
 #include "mmu/mmu_internal.h"
+#include "mmu/pfncache.h"
 #include "mmu/spte.h"
 
 bool inspect_vm(void)
@@ -50,7 +52,8 @@ struct slot_view inspect_slot(u32 nth)
 	for (; nth >= kvm_vm->memslots[as_id]->nr; as_id++)
 		nth -= kvm_vm->memslots[as_id]->nr;
 	slot = kvm_vm->memslots[as_id]->slots[nth];
-	return (struct slot_view){ .start = slot->base_gfn,
+	return (struct slot_view){ .id = slot->id,
+				   .start = slot->base_gfn,
 				   .end = memslot_end(slot),
 				   .hva = slot->userspace_addr,
 				   .as_id = as_id,
@@ -73,9 +76,33 @@ bool inspect_dirty_bit(u32 as_id, gfn_t gfn)
 	return false;
 }
 
+bool inspect_dirty_ring(u32 as_id, gfn_t gfn)
+{
+	for (u32 i = 0; kvm_vm && kvm_vm->rings && i < kvm_vm->nr_vcpus; i++)
+		for (u32 at = 0; at < DIRTY_RING_ENTRIES; at++) {
+			const struct kvm_dirty_gfn *entry = &kvm_vm->rings[i].entries[at];
+
+			if (entry->state != DIRTY_ENTRY_INVALID && entry->as_id == as_id &&
+			    entry->gfn == gfn)
+				return true;
+		}
+	return false;
+}
+
 u64 inspect_memslot_generation(u32 as_id)
 {
 	return kvm_vm->memslots[as_id]->generation;
+}
+
+struct pfncache_view inspect_pfncache(void)
+{
+	const struct gfn_to_pfn_cache *gpc = kvm_vm ? kvm_vm->gpc : NULL;
+
+	if (!gpc)
+		return (struct pfncache_view){ .valid = false };
+	return (struct pfncache_view){
+		.valid = gpc->valid, .gfn = gpc->gfn, .hva = gpc->uhva, .pfn = gpc->pfn
+	};
 }
 
 u32 inspect_vcpu_as(u32 vcpu)

@@ -10,7 +10,9 @@
  *     the last one ends: a fault may retry without need, never install without right.
  */
 #include "mmu/mmu_internal.h"
+#include "mmu/pfncache.h"
 #include "mmu/tdp_mmu.h"
+#include "mmu/young.h"
 
 void kvm_mmu_invalidate_begin(struct kvm *kvm)
 {
@@ -138,9 +140,12 @@ struct kvm_hva_range {
 	hva_t start, end;
 	/* @flush: owed already. Return: whether a flush is owed now. NULL: none. */
 	bool (*handler)(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush);
-	void (*on_lock)(struct kvm *kvm); /* once, under mmu_lock, if any slot overlaps */
+	void (*on_lock)(
+		struct kvm *kvm); /* once, under mmu_lock, if any slot overlaps; may be NULL */
 	bool flush_on_ret;
 	bool may_block;
+	bool lockless; /* without mmu_lock */
+	struct young_call *young; /* young calls only */
 };
 
 /* What has been done so far for a range that may overlap several slots. */
@@ -169,11 +174,13 @@ static bool handle_slot(struct kvm *kvm, const struct kvm_hva_range *range,
 	gfn_range.end = slot->base_gfn + (end - slot->userspace_addr);
 	gfn_range.as_id = slot->as_id;
 	gfn_range.may_block = range->may_block;
-	if (!walk->locked) {
+	gfn_range.young = range->young;
+	if (!walk->locked && !range->lockless) {
 		walk->locked = true;
 		write_lock(&kvm->mmu_lock);
-		range->on_lock(kvm);
-		if (bug_if(yield_between_begin_and_add, range->handler)) {
+		if (range->on_lock)
+			range->on_lock(kvm);
+		if (bug_if(yield_between_begin_and_add, range->handler && range->on_lock)) {
 			write_unlock(&kvm->mmu_lock);
 			write_lock(&kvm->mmu_lock);
 		}
@@ -186,9 +193,9 @@ static bool handle_slot(struct kvm *kvm, const struct kvm_hva_range *range,
 
 /*
  * Takes mmu_lock at the first overlapping slot and calls on_lock there; without a slot neither
- * happens, on start as on end, because slots do not change in between.
+ * happens, on start as on end, because slots do not change in between. Return: what the handlers returned, or-ed.
  */
-static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *range)
+static bool kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *range)
 {
 	struct hva_walk walk = { .locked = false };
 	int idx = srcu_read_lock(&kvm->srcu);
@@ -206,6 +213,24 @@ static void kvm_handle_hva_range(struct kvm *kvm, const struct kvm_hva_range *ra
 	if (walk.locked)
 		write_unlock(&kvm->mmu_lock);
 	srcu_read_unlock(&kvm->srcu, idx);
+	return walk.flush;
+}
+
+bool kvm_age_hva_range(struct kvm *kvm, struct young_call *call,
+		       bool (*handler)(struct kvm *kvm, const struct kvm_gfn_range *range,
+				       bool flush),
+		       bool flush)
+{
+	const struct kvm_hva_range hva_range = {
+		.start = call->start,
+		.end = call->end,
+		.handler = handler,
+		.flush_on_ret = flush,
+		.lockless = !kvm_young_is_locked(kvm),
+		.young = call,
+	};
+
+	return kvm_handle_hva_range(kvm, &hva_range);
 }
 
 static bool kvm_mmu_unmap_gfn_range(struct kvm *kvm, const struct kvm_gfn_range *range, bool flush)
@@ -214,11 +239,23 @@ static bool kvm_mmu_unmap_gfn_range(struct kvm *kvm, const struct kvm_gfn_range 
 	return kvm_tdp_mmu_unmap_gfn_range(kvm, range, flush);
 }
 
+/* Under mn_invalidate_lock; a pfncache that is being filled reads it without. */
+static void set_active(struct kvm *kvm, u64 count)
+{
+	if (unlikely(kvm->gpc))
+		WRITE_ONCE(kvm->mn_active_invalidate_count, count);
+	else
+		kvm->mn_active_invalidate_count = count;
+}
+
 static void raise_active(struct kvm *kvm)
 {
+	u64 count;
+
 	spin_lock(&kvm->mn_invalidate_lock);
-	kvm->mn_active_invalidate_count++;
-	event(active_raised, .count = kvm->mn_active_invalidate_count);
+	count = kvm->mn_active_invalidate_count + 1;
+	set_active(kvm, count);
+	event(active_raised, .count = count);
 	spin_unlock(&kvm->mn_invalidate_lock);
 }
 
@@ -236,13 +273,20 @@ static int kvm_mmu_notifier_invalidate_range_start(struct mmu_notifier *mn,
 	};
 
 	/* First of all: keeps the memslots as they are until the matching end. */
-	if (!bug(active_raised_late))
+	if (!bug(active_raised_late) && !bug_if(pfncache_dropped_before_count, kvm->gpc))
 		raise_active(kvm);
 	if (bug(start_takes_slots_lock)) {
 		mutex_lock(&kvm->slots_lock);
 		mutex_unlock(&kvm->slots_lock);
 	}
+	/* Before in_progress is raised, so whoever fills one asks for the count. */
+	if (kvm->gpc && !bug(pfncache_dropped_late))
+		gfn_to_pfn_cache_invalidate_start(kvm, range->start, range->end);
+	if (kvm->gpc && bug(pfncache_dropped_before_count))
+		raise_active(kvm);
 	kvm_handle_hva_range(kvm, &hva_range);
+	if (kvm->gpc && bug(pfncache_dropped_late))
+		gfn_to_pfn_cache_invalidate_start(kvm, range->start, range->end);
 	if (bug(active_raised_late))
 		raise_active(kvm);
 	return 0;
@@ -255,7 +299,7 @@ static bool lower_active(struct kvm *kvm)
 
 	if (WARN_ON(!count))
 		return false;
-	kvm->mn_active_invalidate_count = count - 1;
+	set_active(kvm, count - 1);
 	event(active_lowered, .count = count - 1);
 	return count == 1;
 }
@@ -327,12 +371,20 @@ static const struct mmu_notifier_ops kvm_mmu_notifier_ops = {
 	.invalidate_range_start = kvm_mmu_notifier_invalidate_range_start,
 	.invalidate_range_end = kvm_mmu_notifier_invalidate_range_end,
 	.release = kvm_mmu_notifier_release,
+	.clear_flush_young = kvm_mmu_notifier_clear_flush_young,
+	.clear_young = kvm_mmu_notifier_clear_young,
+	.test_young = kvm_mmu_notifier_test_young,
+	.has_fast_aging = true,
 };
 static const struct mmu_notifier_ops kvm_mmu_notifier_ops_change_pte = {
 	.invalidate_range_start = kvm_mmu_notifier_invalidate_range_start,
 	.invalidate_range_end = kvm_mmu_notifier_invalidate_range_end,
 	.change_pte = kvm_mmu_notifier_change_pte,
 	.release = kvm_mmu_notifier_release,
+	.clear_flush_young = kvm_mmu_notifier_clear_flush_young,
+	.clear_young = kvm_mmu_notifier_clear_young,
+	.test_young = kvm_mmu_notifier_test_young,
+	.has_fast_aging = true,
 };
 
 void kvm_init_mmu_notifier(struct kvm *kvm)

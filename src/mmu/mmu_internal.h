@@ -55,6 +55,7 @@ struct kvm_vcpu {
 	u8 free_pages; /* page tables that a fault may take without allocating */
 	bool misconfig; /* the last access met an entry that hardware refuses */
 	bool log_full; /* the last access ended because the log had no room */
+	bool nested; /* its guest runs a guest: has a shadow page */
 	/* What the last emulated access was: the page has no memslot, as of that generation. */
 	gfn_t mmio_gfn;
 	u64 mmio_gen;
@@ -97,6 +98,11 @@ struct kvm {
 	struct kvm_mmu_page *tdp_mmu_roots;
 	u64 tdp_mmu_pages; /* page tables without roots; by verbs only */
 	struct kvm_mmu_page *possible_nx_huge_pages; /* under tdp_mmu_pages_lock */
+
+	/* Of nested guests; changed under mmu_lock held for writing, read without: by verbs. */
+	u64 indirect_shadow_pages;
+	struct gfn_to_pfn_cache *gpc; /* NULL: this VM has no pfncache */
+	spinlock_t gpc_lock;
 
 	u64 nr_memslots_dirty_logging; /* written under slots_lock; by verbs */
 	u32 dirty_mode; /* enum dirty_log_mode */

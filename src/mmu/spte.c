@@ -6,7 +6,7 @@ bool spte_needs_atomic_update(u64 spte)
 {
 	if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))
 		return true;
-	if (!spte_ad_enabled(spte))
+	if (!spte_ad_enabled(spte) && !bug(tracked_spte_written_plainly))
 		return true;
 	return is_writable_pte(spte) && !(spte & PTE_D);
 }

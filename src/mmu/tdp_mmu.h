@@ -78,6 +78,7 @@ struct kvm_gfn_range {
 	gfn_t start, end;
 	u32 as_id;
 	bool may_block;
+	struct young_call *young; /* young calls only */
 };
 /*
  * Empties the range in all roots of its address space, invalid ones too. @flush: owed already.

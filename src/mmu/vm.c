@@ -6,6 +6,7 @@
 #include "mmu/dirty.h"
 #include "mmu/fault.h"
 #include "mmu/nx.h"
+#include "mmu/pfncache.h"
 #include "mmu/tdp_mmu.h"
 
 struct kvm *kvm_vm;
@@ -45,6 +46,8 @@ void subject_create(const struct subject_config *config)
 		kvm_dirty_rings_alloc(kvm);
 	machine_set_ad_bits(kvm_ad_enabled(kvm));
 	init_locks(kvm);
+	if (config->has_pfncache)
+		kvm_gpc_init(kvm);
 	kvm_init_memslots(kvm, config);
 	kvm_init_mmu_notifier(kvm);
 	for (u32 i = 0; i < config->nr_vcpus; i++) {
@@ -77,6 +80,7 @@ void kvm_destroy_vm(struct kvm *kvm)
 	kvm->mn_active_invalidate_count = 0;
 	for (u32 i = 0; i < kvm->nr_vcpus; i++)
 		kvm_mmu_unload(&kvm->vcpus[i]);
+	kvm_gpc_destroy(kvm);
 	kvm_mmu_uninit_tdp_mmu(kvm);
 	kvm_free_memslots(kvm);
 	kvm_vm = NULL;
@@ -187,6 +191,22 @@ void subject_switch_as(u32 vcpu_id)
 	kvm_mmu_unload(vcpu);
 	/* What it remembers of MMIO stays: generations differ between address spaces. */
 	vcpu->as_id ^= 1;
+}
+
+/* Mirrors account_shadowed and unaccount_shadowed for the root of a nested guest's tables. */
+void subject_nest(u32 vcpu_id, bool on)
+{
+	struct kvm_vcpu *vcpu = &kvm_vm->vcpus[vcpu_id];
+	struct kvm *kvm = vcpu->kvm;
+	u64 pages;
+
+	if (vcpu->nested == on)
+		return;
+	vcpu->nested = on;
+	write_lock(&kvm->mmu_lock);
+	pages = kvm->indirect_shadow_pages;
+	WRITE_ONCE(kvm->indirect_shadow_pages, on ? pages + 1 : pages - 1);
+	write_unlock(&kvm->mmu_lock);
 }
 
 /* Requests are served outside guest mode, on the way in. Mirrors the head of vcpu_enter_guest. */
@@ -314,4 +334,36 @@ void subject_track(u32 as_id, gfn_t gfn, bool on)
 void subject_nx_recovery(void)
 {
 	kvm_recover_nx_huge_pages(kvm_vm);
+}
+
+/* --- the pfncache --- */
+
+int subject_pfncache_map(gfn_t gfn)
+{
+	int idx = srcu_read_lock(&kvm_vm->srcu), error;
+
+	ASSERT(kvm_vm->gpc);
+	error = kvm_gpc_activate(kvm_vm, gfn);
+	srcu_read_unlock(&kvm_vm->srcu, idx);
+	return error;
+}
+
+void subject_pfncache_unmap(void)
+{
+	/* Never mapped: this VM has none. */
+	if (kvm_vm->gpc)
+		kvm_gpc_deactivate(kvm_vm);
+}
+
+int subject_pfncache_use(u32 vcpu_id)
+{
+	struct kvm_vcpu *vcpu = &kvm_vm->vcpus[vcpu_id];
+	int idx, error;
+
+	if (!kvm_vm->gpc)
+		return -EFAULT;
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
+	error = kvm_gpc_write(vcpu);
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	return error;
 }

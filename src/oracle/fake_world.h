@@ -43,9 +43,11 @@ static struct fake {
 	struct slot_view slots[FAKE_SLOTS];
 	struct fake_vcpu vcpus[FAKE_VCPUS];
 	u64 generation[AS_MAX];
-	u64 dirty; /* bits of the first pages, address space 0 */
+	u64 dirty, ring; /* bits of the first pages, address space 0 */
+	struct pfncache_view pfncache;
 	struct mmu_counters counters;
 	bool vm;
+	bool released; /* the process has ended */
 	bool no_ad_bits;
 } fake;
 
@@ -248,6 +250,11 @@ u32 inspect_host_level(hva_t hva)
 	return hva < HVA_MAX && fake.host_level[hva] ? fake.host_level[hva] : PT_LEVEL_4K;
 }
 
+bool inspect_host_released(void)
+{
+	return fake.released;
+}
+
 void inspect_host_count_references(u64 *counts, u32 nr)
 {
 	for (u32 i = 0; i < nr; i++)
@@ -282,6 +289,11 @@ bool inspect_dirty_bit(u32 as_id, gfn_t gfn)
 	return !as_id && gfn < 64 && (fake.dirty >> gfn & 1);
 }
 
+bool inspect_dirty_ring(u32 as_id, gfn_t gfn)
+{
+	return !as_id && gfn < 64 && (fake.ring >> gfn & 1);
+}
+
 u64 inspect_memslot_generation(u32 as_id)
 {
 	return fake.generation[as_id];
@@ -290,6 +302,11 @@ u64 inspect_memslot_generation(u32 as_id)
 u32 inspect_vcpu_as(u32 vcpu)
 {
 	return fake.vcpus[vcpu].as_id;
+}
+
+struct pfncache_view inspect_pfncache(void)
+{
+	return fake.pfncache;
 }
 
 bool inspect_vm(void)
@@ -323,8 +340,10 @@ static inline void fake_reset(void)
 	for (u32 i = 0; i < FAKE_VCPUS; i++)
 		fake.vcpus[i] = (struct fake_vcpu){ .root = 0 };
 	fake.counters = (struct mmu_counters){ .seq = SEQ };
+	fake.pfncache = (struct pfncache_view){ .valid = false };
 	fake.vm = true;
-	fake.dirty = 0;
+	fake.released = false;
+	fake.dirty = fake.ring = 0;
 	fake.no_ad_bits = false;
 }
 

@@ -19,7 +19,9 @@ static void task_reset(struct ghost_task *task)
 {
 	task->locks = 0;
 	task->mmu_locks = 0;
+	task->mmu_exclusive = false;
 	task->unsettled = false;
+	task->ages = task->asks = false;
 	task->section = 0;
 	task->mmu_acquired = nobody;
 	task->chores = 0;
@@ -41,6 +43,7 @@ void ghost_reset(u64 seq)
 	ghost.active = 0;
 	ghost.nr_open = 0;
 	ghost.unsettled = 0;
+	ghost.nr_ages = ghost.nr_asks = 0;
 	ghost.nr_started = 0;
 	ghost.settled = 0;
 	ghost.hull = (struct gfn_range){ ~0ull, 0 };
@@ -225,6 +228,7 @@ void ghost_spte_changed(const struct event_spte_changed *event)
 	change->root = table ? table->root : 0;
 	change->gfn = level ? table->base + event->index * PT_PAGES(level) : 0;
 	change->by_cpu = event->how == PTE_ASSIST;
+	change->by_ager = !change->by_cpu && ghost_task(event->head.task)->ages;
 	change->was_mapped = ghost_maps(event->old);
 	change->is_mapped = ghost_maps(event->new);
 	change->was_leaf = level && ghost_is_leaf(event->old, level);
@@ -455,6 +459,7 @@ void ghost_mmu_lock_acquired(const struct event *event)
 	struct ghost_task *task = ghost_task(event->task);
 
 	task->mmu_locks++;
+	task->mmu_exclusive = event_field(event, LOCK_MODE_FIELD) == LOCK_EXCLUSIVE;
 	task->section = ++ghost.sections;
 	task->mmu_acquired = ghost_mark(event);
 }
@@ -594,6 +599,22 @@ void ghost_notifier_moved(const struct event *event, enum ghost_bracket to)
 		return;
 	ghost.left_inside |= at->mmu_started && ghost.released.time;
 	task->depth--;
+}
+
+/* --- aging --- */
+
+void ghost_aging(const struct event *event)
+{
+	bool young = event->id == EVENT_young_begun || event->id == EVENT_young_ended;
+	bool begins = event->id == EVENT_young_begun || event->id == EVENT_age_begun;
+	struct ghost_task *task = ghost_task(event->task);
+	bool *inside = young ? &task->ages : &task->asks;
+	u32 *nr = young ? &ghost.nr_ages : &ghost.nr_asks;
+
+	if (*inside == begins)
+		return;
+	*inside = begins;
+	*nr += begins ? 1 : -1u;
 }
 
 /* --- faults --- */

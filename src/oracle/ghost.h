@@ -6,7 +6,7 @@
  * It knows which frames are page tables and where they are linked, which roots are valid, who changed
  * each entry last, which invalidations are open and over which guest frames, how far an update of the
  * memslots has got, and what each task is about: the mmu_lock section and the fault it is in, the
- * notification it is in the middle of, and the grace periods it has waited for.
+ * notification it is in the middle of, whether it ages pages, and the grace periods it has waited for.
  */
 #ifndef ORACLE_GHOST_H
 #define ORACLE_GHOST_H
@@ -76,6 +76,7 @@ struct ghost_change {
 	bool was_mapped, is_mapped; /* hardware present or present to KVM */
 	bool was_leaf, is_leaf, was_table, is_table; /* false while the level is unknown */
 	bool by_cpu;
+	bool by_ager; /* by a task that is inside a young call */
 	/* By a fault without mmu_lock: a leaf of the same frame takes its place, in one exchange. */
 	bool restores;
 	/* A leaf gave way to a table whose leafs say the same, or allow more. */
@@ -143,7 +144,10 @@ enum ghost_chore {
 struct ghost_task {
 	u32 locks; /* of any class; all that is known of those that are not mmu_lock */
 	u32 mmu_locks; /* mmu_lock: 0 or 1, unless somebody forgot to release */
+	bool mmu_exclusive; /* how mmu_lock was taken last */
 	bool unsettled; /* invalidation events in this mmu_lock section */
+	bool ages; /* between young_begun and young_ended */
+	bool asks; /* between age_begun and age_ended */
 	u64 section; /* number of the last mmu_lock section entered, from 1 */
 	struct ghost_mark mmu_acquired;
 	u32 chores; /* mask of enum ghost_chore */
@@ -175,6 +179,7 @@ extern struct ghost {
 	u32 active; /* invalidations begun and not ended */
 	u32 nr_open; /* of which these are kept */
 	u32 unsettled; /* tasks in an mmu_lock section with invalidation events */
+	u32 nr_ages, nr_asks; /* tasks that do so: see struct ghost_task */
 	u32 nr_started; /* notifications between notifier_start_returned and notifier_end */
 	u64 settled; /* time when the last section with invalidation events ended, 0: never */
 	struct gfn_range hull; /* of all ranges since active was 0; start >= end: empty */
@@ -211,7 +216,8 @@ extern struct ghost {
 	 EVENT_BIT(EVENT_cmpxchg_refused) | EVENT_BIT(EVENT_subscriber_called) |       \
 	 EVENT_BIT(EVENT_vcpu_entered) | EVENT_BIT(EVENT_walk_ended) |                 \
 	 EVENT_BIT(EVENT_harvest_begun) | EVENT_BIT(EVENT_harvest_ended) |             \
-	 EVENT_BIT(EVENT_dirty_log_changed))
+	 EVENT_BIT(EVENT_dirty_log_changed) | EVENT_BIT(EVENT_young_begun) |           \
+	 EVENT_BIT(EVENT_young_ended) | EVENT_BIT(EVENT_age_begun) | EVENT_BIT(EVENT_age_ended))
 
 /* The MMU under test registers first. */
 #define GHOST_MMU_SUBSCRIBER 0

@@ -8,10 +8,13 @@
 #include "oracle/ghost.h"
 
 #define LOCK_CLASS_FIELD 1
+#define LOCK_MODE_FIELD	 2
 _Static_assert(offsetof(struct event_lock_acquired, class) ==
 			       sizeof(struct event) + LOCK_CLASS_FIELD * sizeof(u64) &&
 		       offsetof(struct event_lock_released, class) ==
-			       offsetof(struct event_lock_acquired, class),
+			       offsetof(struct event_lock_acquired, class) &&
+		       offsetof(struct event_lock_acquired, mode) ==
+			       sizeof(struct event) + LOCK_MODE_FIELD * sizeof(u64),
 	       "both events of a lock hold its class in the same place");
 
 /*
@@ -42,6 +45,7 @@ __noinline void ghost_memslot_changed(const struct event_memslot_changed *event)
 __noinline void ghost_synchronized(const struct event_synchronized *event);
 __noinline void ghost_mmu_released(const struct event *event);
 __noinline void ghost_notifier_moved(const struct event *event, enum ghost_bracket to);
+__noinline void ghost_aging(const struct event *event);
 __noinline void ghost_fault_begun(const struct event_fault_begun *event);
 __noinline void ghost_fault_snapshot(const struct event *event);
 __noinline void ghost_fault_checked(const struct event_fault_checked *event);
@@ -58,7 +62,7 @@ static inline void ghost_subscriber_called(const struct event_subscriber_called 
 		return;
 	if (event->what == NOTIFIER_RELEASE)
 		ghost_mmu_released(&event->head);
-	else if (event->what != NOTIFIER_CHANGE_PTE && task->depth)
+	else if ((event->what == NOTIFIER_START || event->what == NOTIFIER_END) && task->depth)
 		task->notifications[task->depth - 1].mmu_started =
 			event->what == NOTIFIER_START && !event->error;
 }
@@ -76,42 +80,24 @@ static inline void ghost_chores(const struct event *event)
 		task->chores &= ~(u32)GHOST_HARVESTS;
 }
 
-/* Context: of lock events, those that do not only count. @id: the event's. */
-__attribute__((always_inline)) static inline void ghost_event(const struct event *event, u32 id)
+/* What one task is about, and nobody else knows of yet. @id: the event's. */
+__attribute__((always_inline)) static inline void ghost_task_event(const struct event *event,
+								   u32 id)
 {
 	const void *payload = event;
 
 	switch (id) {
-	case EVENT_lock_acquired:
-		return ghost_mmu_lock_acquired(event);
-	case EVENT_lock_released:
-		return ghost_mmu_lock_released(event);
-	case EVENT_frame_allocated:
-		return ghost_frame_allocated(payload);
-	case EVENT_frame_freed:
-		return ghost_frame_freed(payload);
-	case EVENT_spte_changed:
-		return ghost_spte_changed(payload);
-	case EVENT_root_created:
-		return ghost_root_created(payload);
-	case EVENT_root_invalidated:
-	case EVENT_root_zapped:
-	case EVENT_root_unlisted:
-		return ghost_root_changed(event);
 	case EVENT_walk_begun:
 		return ghost_walk_begun(payload);
 	case EVENT_walk_ended:
 	case EVENT_harvest_begun:
 	case EVENT_harvest_ended:
 		return ghost_chores(event);
-	case EVENT_dirty_log_changed:
-		return ghost_dirty_log_changed(payload);
-	case EVENT_memslot_changed:
-		return ghost_memslot_changed(payload);
-	case EVENT_synchronized:
-		return ghost_synchronized(payload);
-	case EVENT_subscriber_called:
-		return ghost_subscriber_called(payload);
+	case EVENT_young_begun:
+	case EVENT_young_ended:
+	case EVENT_age_begun:
+	case EVENT_age_ended:
+		return ghost_aging(event);
 	case EVENT_cmpxchg_refused:
 		ghost_task(event->task)->fault.refused = true;
 		return;
@@ -139,12 +125,47 @@ __attribute__((always_inline)) static inline void ghost_event(const struct event
 	case EVENT_fault_ended:
 		ghost_task(event->task)->fault.active = false;
 		return;
+	}
+}
+
+/* Context: of lock events, those that do not only count. @id: the event's. */
+__attribute__((always_inline)) static inline void ghost_event(const struct event *event, u32 id)
+{
+	const void *payload = event;
+
+	switch (id) {
+	case EVENT_lock_acquired:
+		return ghost_mmu_lock_acquired(event);
+	case EVENT_lock_released:
+		return ghost_mmu_lock_released(event);
+	case EVENT_frame_allocated:
+		return ghost_frame_allocated(payload);
+	case EVENT_frame_freed:
+		return ghost_frame_freed(payload);
+	case EVENT_spte_changed:
+		return ghost_spte_changed(payload);
+	case EVENT_root_created:
+		return ghost_root_created(payload);
+	case EVENT_root_invalidated:
+	case EVENT_root_zapped:
+	case EVENT_root_unlisted:
+		return ghost_root_changed(event);
+	case EVENT_dirty_log_changed:
+		return ghost_dirty_log_changed(payload);
+	case EVENT_memslot_changed:
+		return ghost_memslot_changed(payload);
+	case EVENT_synchronized:
+		return ghost_synchronized(payload);
+	case EVENT_subscriber_called:
+		return ghost_subscriber_called(payload);
 	case EVENT_invalidate_begun:
 		return ghost_invalidate_begun(event);
 	case EVENT_invalidate_range_added:
 		return ghost_invalidate_range_added(payload);
 	case EVENT_invalidate_ended:
 		return ghost_invalidate_ended(event);
+	default:
+		return ghost_task_event(event, id);
 	}
 }
 

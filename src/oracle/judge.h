@@ -22,7 +22,9 @@
 	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_host_pte_changed) |       \
 	 EVENT_BIT(EVENT_frame_freed) | EVENT_BIT(EVENT_notifier_start_returned) | \
 	 EVENT_BIT(EVENT_guest_accessed) | EVENT_BIT(EVENT_memslot_changed) |      \
-	 EVENT_BIT(EVENT_subscriber_called) | EVENT_BIT(EVENT_mmio_used))
+	 EVENT_BIT(EVENT_subscriber_called) | EVENT_BIT(EVENT_mmio_used) |         \
+	 EVENT_BIT(EVENT_pfncache_filled) | EVENT_BIT(EVENT_pfncache_dropped) |    \
+	 EVENT_BIT(EVENT_pfncache_used))
 #define stale_tlb_interest                                                         \
 	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_lock_released) |          \
 	 EVENT_BIT(EVENT_notifier_start_returned) | EVENT_BIT(EVENT_root_loaded) | \
@@ -43,6 +45,13 @@ extern u32 spte_change_late;
 	 EVENT_BIT(EVENT_dirty_taken) | EVENT_BIT(EVENT_harvest_ended) |        \
 	 EVENT_BIT(EVENT_dirty_given_up) | EVENT_BIT(EVENT_dirty_log_changed) | \
 	 EVENT_BIT(EVENT_memslot_changed) | EVENT_BIT(EVENT_quiesced))
+#define lost_young_interest                                                       \
+	(EVENT_BIT(EVENT_spte_changed) | EVENT_BIT(EVENT_young_begun) |           \
+	 EVENT_BIT(EVENT_young_read) | EVENT_BIT(EVENT_young_ended) |             \
+	 EVENT_BIT(EVENT_walk_yielded) | EVENT_BIT(EVENT_slept_in_atomic) |       \
+	 EVENT_BIT(EVENT_host_pte_changed) | EVENT_BIT(EVENT_subscriber_joined) | \
+	 EVENT_BIT(EVENT_subscriber_called) | EVENT_BIT(EVENT_age_begun) |        \
+	 EVENT_BIT(EVENT_age_judged))
 #define false_retry_interest (EVENT_BIT(EVENT_fault_retried) | EVENT_BIT(EVENT_fault_ended))
 #define lock_order_interest                                                      \
 	(EVENT_BIT(EVENT_lock_nested) | EVENT_BIT(EVENT_rcuwait_taken) |         \
@@ -66,7 +75,7 @@ extern u32 spte_change_late;
 	 EVENT_BIT(EVENT_subscriber_called) | EVENT_BIT(EVENT_subscriber_left) |       \
 	 EVENT_BIT(EVENT_invalidate_begun) | EVENT_BIT(EVENT_invalidate_ended) |       \
 	 EVENT_BIT(EVENT_active_raised) | EVENT_BIT(EVENT_in_progress_lowered) |       \
-	 EVENT_BIT(EVENT_active_lowered))
+	 EVENT_BIT(EVENT_active_lowered) | EVENT_BIT(EVENT_pfncaches_scanned))
 #define assertion_interest (EVENT_BIT(EVENT_warned) | EVENT_BIT(EVENT_op_left_holding))
 
 /*
@@ -83,6 +92,8 @@ static inline bool judge_matters(enum oracle_id oracle, const struct event *even
 			return ghost.change.installs;
 		if (oracle == ORACLE_lost_dirty)
 			return ghost.nr_logs && (ghost.change.installs || ghost.change.restores);
+		if (oracle == ORACLE_lost_young)
+			return unlikely(ghost.nr_ages);
 		return oracle != ORACLE_accounting || ghost.change.revives;
 	case EVENT_lock_released:
 		return oracle != ORACLE_spte_change || unlikely(spte_change_late);
@@ -99,8 +110,15 @@ static inline bool judge_matters(enum oracle_id oracle, const struct event *even
 	case EVENT_subscriber_called: {
 		const struct event_subscriber_called *called = payload;
 
+		if (oracle == ORACLE_lost_young)
+			return called->what >= NOTIFIER_CLEAR_FLUSH_YOUNG;
 		return oracle != ORACLE_stale_mapping || called->what == NOTIFIER_RELEASE;
 	}
+	case EVENT_host_pte_changed:
+		return oracle != ORACLE_lost_young || unlikely(ghost.nr_asks);
+	case EVENT_walk_yielded:
+	case EVENT_slept_in_atomic:
+		return oracle != ORACLE_lost_young || unlikely(ghost.nr_ages);
 	case EVENT_fault_retried: {
 		const struct event_fault_retried *retried = payload;
 

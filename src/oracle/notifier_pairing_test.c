@@ -194,10 +194,60 @@ static void pairs_nest(void **state)
 	convicted(ORACLE_notifier_pairing, "NP1");
 }
 
+static void scan(void)
+{
+	event(pfncaches_scanned, .start = HVA + 3, .end = HVA + 4);
+}
+
+static void pfncaches_are_scanned_in_between(void **state)
+{
+	notified_world();
+	event(active_raised, .count = 1);
+	scan();
+	lock(LOCK_EXCLUSIVE);
+	event(invalidate_begun, 0);
+	event(invalidate_range_added, .start = 3, .end = 4);
+	unlock();
+	called(0, NOTIFIER_START, 0);
+	mmu_ends();
+	notification_over();
+	silent();
+
+	notified_world();
+	scan();
+	convicted(ORACLE_notifier_pairing, "NP5");
+
+	notified_world();
+	mmu_starts();
+	scan();
+	convicted(ORACLE_notifier_pairing, "NP5");
+	assert_int_equal(oracle_verdict()->task[1], 1);
+
+	/* No memslot is in the range: no invalidation begins. */
+	notified_world();
+	event(active_raised, .count = 1);
+	scan();
+	called(0, NOTIFIER_START, 0);
+	silent();
+
+	/* Each notification for itself: another task's, or an outer one, has begun its own. */
+	notified_world();
+	mmu_starts();
+	as(2);
+	event(notifier_start, .start = HVA + 3, .end = HVA + 4);
+	event(active_raised, .count = 2);
+	scan();
+	as(1);
+	event(notifier_start, .start = HVA, .end = HVA + GFNS);
+	event(active_raised, .count = 3);
+	scan();
+	silent();
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(starts_have_ends),    cmocka_unit_test(invalidations_pair_up),
 	cmocka_unit_test(steps_have_an_order), cmocka_unit_test(releases_and_leaving),
-	cmocka_unit_test(pairs_nest),
+	cmocka_unit_test(pairs_nest),	       cmocka_unit_test(pfncaches_are_scanned_in_between),
 };
 
 int main(void)

@@ -22,8 +22,9 @@
  *  C6  Nothing replaces nothing, unless FROZEN or an MMIO entry has a part in it.
  *  C7  Without mmu_lock the CPU writes, only A, and D of a leaf; and the fast page fault, in one exchange
  *      of a present leaf: W where the leaf is MMU-writable, R and X where they were saved for access
- *      tracking (whose place is cleared), and A. (Lockless agers do not exist yet.) A table takes the place of
- *      a huge leaf, or gives way to one, in a fault, a split or a recovery, and under mmu_lock.
+ *      tracking (whose place is cleared), and A; and whoever ages pages, of whom lost_young LY1 says what he
+ *      may. A table takes the place of a huge leaf, or gives way to one, in a fault, a split or a recovery,
+ *      and under mmu_lock.
  *
  * Filling a table before it is linked is private and free of C3, C5 and C7.
  */
@@ -262,7 +263,8 @@ static inline void entry_changed(const struct event_spte_changed *event)
 		judge_cpu(event);
 	else if (change->restores)
 		judge_fast_fault(event);
-	else if (change->link == GHOST_LINKED && task != TASK_NONE && !ghost_task(task)->mmu_locks)
+	else if (change->link == GHOST_LINKED && task != TASK_NONE &&
+		 !ghost_task(task)->mmu_locks && !change->by_ager)
 		convict(event, &unlocked);
 	if (event->old == SPTE_FROZEN && event->new != SPTE_FROZEN && change->previous.time &&
 	    change->previous.task != task)

@@ -372,6 +372,39 @@ static void dirty_goes_with_writable(void **state)
 	silent();
 }
 
+/* Who ages needs no lock, and what he may do is lost_young's; anybody else needs one for the same. */
+static void agers_need_no_lock(void **state)
+{
+	world_mapped(3);
+	as(1);
+	event(young_begun, .call = NOTIFIER_CLEAR_YOUNG, .start = HVA + 3, .end = HVA + 4,
+	      .design = YOUNG_LOCKLESS);
+	change(table, 3, fake_words(table)[3] & ~PTE_A);
+	silent();
+	event(young_ended, .call = NOTIFIER_CLEAR_YOUNG, .result = YOUNG_YES);
+	change(table, 3, fake_words(table)[3] | PTE_A);
+	convicted(ORACLE_spte_change, "C7");
+
+	world_mapped(3);
+	as(1);
+	event(young_begun, .call = NOTIFIER_CLEAR_YOUNG, .start = HVA + 3, .end = HVA + 4,
+	      .design = YOUNG_LOCKLESS);
+	as(2);
+	change(table, 3, fake_words(table)[3] & ~PTE_A);
+	convicted(ORACLE_spte_change, "C7");
+
+	/* What somebody else has frozen is not his either. */
+	world_mapped(3);
+	as(0);
+	lock(LOCK_SHARED);
+	change(table, 3, SPTE_FROZEN);
+	as(1);
+	event(young_begun, .call = NOTIFIER_CLEAR_YOUNG, .start = HVA + 3, .end = HVA + 4,
+	      .design = YOUNG_LOCKLESS);
+	change(table, 3, SPTE_FROZEN & ~PTE_A);
+	convicted(ORACLE_spte_change, "C4");
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(believed_value),
 	cmocka_unit_test(leaf_changes),
@@ -386,6 +419,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(splits_keep_what_was),
 	cmocka_unit_test(detached_tables_are_emptied),
 	cmocka_unit_test(dirty_goes_with_writable),
+	cmocka_unit_test(agers_need_no_lock),
 };
 
 int main(void)

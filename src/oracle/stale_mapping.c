@@ -21,8 +21,12 @@
  *       start that was refused is none: it does not return.
  *  SM6  When the set of memslots without a slot, or without its old place, is published, no linked
  *       leaf and no usable TLB entry translates a page of it.
- *  SM8  When a host page is freed, no linked leaf and no usable TLB entry leads to it. (For page tables
- *       lifetime L1 says this.)
+ *  SM7  Whenever the kernel reaches a page through the VM's pfncache, the host maps that frame there, and
+ *       writable if it is a write. When the host takes the mapping away the cache is not valid, nor from
+ *       the return of range_start over it until range_end: a reader at work holds its lock, on which start
+ *       waits.
+ *  SM8  When a host page is freed, no linked leaf, no usable TLB entry and no valid pfncache leads to it.
+ *       (For page tables lifetime L1 says this.)
  *  SM9  When the MMU's release has returned there is no linked leaf, and none is installed any more.
  *  SM10 When an MMIO entry is trusted because its generation is that of the memslots, the page has no
  *       memslot. In flux the memslots have no generation that an entry could have.
@@ -31,7 +35,8 @@
  * holds mmu_lock (stale_tlb does that); a fault's private translation; upgrades of the host; leafs of a
  * slot that is marked as going, until it is gone; TLB entries tagged with an invalid root, or left when
  * release has begun (nobody will run on them: only what the guest does reach counts); MMIO entries
- * trusted by readers of memslots that are published no longer. By SM3 to SM5: splits, and what the fast
+ * trusted by readers of memslots that are published no longer; a pfncache that nobody uses, once the MMU's
+ * release has returned: nobody tells it of anything any more. By SM3 to SM5: splits, and what the fast
  * page fault restores without mmu_lock, which derive from a leaf that is there and is SM1's.
  */
 #include "oracle/judge.h"
@@ -51,14 +56,56 @@ static const char sm4_section[] =
 	"The check for invalidations and the install must stand in one section of mmu_lock.";
 static const char sm5[] =
 	"From the return of range_start until range_end nothing may map the range.";
+static const char sm7_used[] =
+	"The kernel only reaches what the host maps there now, with no more rights.";
+static const char sm7_started[] =
+	"From the return of range_start until range_end no pfncache of the range is valid.";
+static const char sm7_lost[] = "When the host takes a mapping away, no pfncache may depend on it.";
 static const char sm6[] = "Nothing may translate a page whose memslot is gone.";
 static const char sm9[] = "Nothing is mapped when the MMU has been released.";
 static const char sm10[] =
 	"An MMIO entry of the present generation stands for a page without a memslot.";
 static const char sm8[] = "Nothing may lead to a host page that is freed.";
 
+/* The VM's pfncache, as events tell of it. */
+static struct {
+	bool valid;
+	hva_t hva;
+	pfn_t pfn;
+	struct ghost_mark filled;
+} cache;
+
 void stale_mapping_reset(void)
 {
+	cache.valid = false;
+	cache.filled.time = 0;
+}
+
+/*
+ * Whether the pfncache can be used, now that nobody may be at work with it: both what is told of it and what it
+ * holds say so. Behind the MMU's release it hears of nothing.
+ */
+static bool cache_counts(void)
+{
+	struct pfncache_view view;
+
+	if (likely(!cache.valid) || ghost.released.time || !inspect_vm())
+		return false;
+	view = inspect_pfncache();
+	return view.valid && view.hva == cache.hva && view.pfn == cache.pfn;
+}
+
+static void convict_cache(const struct event *event, const char *class, const char *sentence,
+			  struct ghost_mark against, hva_t hva, pfn_t pfn)
+{
+	oracle_convict(&(struct finding){
+		.oracle = ORACLE_stale_mapping,
+		.class = class,
+		.sentence = sentence,
+		.at = ghost_mark(event),
+		.against = against,
+		.values = { { "hva", hva }, { "pfn", pfn }, { "host", inspect_host_pte(hva) } },
+	});
 }
 
 /* What the host has taken back: frames in a row, and the guest frames that they were mapped at. */
@@ -171,6 +218,9 @@ static __noinline void host_pte_changed(const struct event_host_pte_changed *eve
 		loss.pfn = host_pte_pfn(event->old) + (start - event->hva);
 		judge_loss(&loss, slot.as_id);
 	}
+	if (cache.hva >= event->hva && cache.hva < end &&
+	    cache.pfn == host_pte_pfn(event->old) + (cache.hva - event->hva) && cache_counts())
+		convict_cache(&event->head, "SM7", sm7_lost, cache.filled, cache.hva, cache.pfn);
 }
 
 static __noinline void host_page_freed(const struct event_frame_freed *event)
@@ -201,6 +251,8 @@ static __noinline void host_page_freed(const struct event_frame_freed *event)
 				convict_tlb(&loss, vcpu, entry.gfn, entry.root);
 		}
 	}
+	if (cache.pfn == event->pfn && cache_counts())
+		convict_cache(&event->head, "SM8", sm8, cache.filled, cache.hva, cache.pfn);
 }
 
 /* --- installs --- */
@@ -255,8 +307,11 @@ static bool reaches_beyond(hva_t hva, const struct hva_range *range)
 	return start < range->start || start + pages > range->end;
 }
 
-/* Return: whether a notification over @hva has returned from its start and not reached its end. */
-static bool started_over(hva_t hva)
+/*
+ * Return: whether a notification over @hva has returned from its start and not reached its end; unless @alone, one
+ * over the whole huge page of the host that it may be mapped by.
+ */
+static bool started_over(hva_t hva, bool alone)
 {
 	for (u32 i = 0; ghost.nr_started && i < ARRAY_SIZE(ghost.tasks); i++) {
 		const struct ghost_task *task = &ghost.tasks[i];
@@ -265,7 +320,7 @@ static bool started_over(hva_t hva)
 			const struct ghost_notification *open = &task->notifications[n];
 
 			if (open->bracket == GHOST_STARTED && hva >= open->range.start &&
-			    hva < open->range.end && !reaches_beyond(hva, &open->range))
+			    hva < open->range.end && (alone || !reaches_beyond(hva, &open->range)))
 				return true;
 		}
 	}
@@ -286,7 +341,7 @@ static void judge_page(const struct event_spte_changed *event, gfn_t gfn, u32 as
 		if (slot.as_id != as_id || !gfn_in(gfn, slot.start, slot.end))
 			continue;
 		in_slot = true;
-		if (started_over(hva))
+		if (started_over(hva, false))
 			convict_install(event, "SM5", sm5, gfn, hull_mark(gfn));
 		host = inspect_host_pte(hva);
 		if (!host_pte_present(host) || host_pte_pfn(host) != pfn ||
@@ -364,6 +419,33 @@ static __noinline void start_returned(const struct event_notifier_start_returned
 
 		judge_slot(event, &slot);
 	}
+	if (cache.hva >= event->start && cache.hva < event->end && cache_counts())
+		convict_cache(&event->head, "SM7", sm7_started, cache.filled, cache.hva, cache.pfn);
+}
+
+/* --- SM7 --- */
+
+static void pfncache_filled(const struct event_pfncache_filled *event)
+{
+	cache.valid = true;
+	cache.hva = event->hva;
+	cache.pfn = event->pfn;
+	cache.filled = ghost_mark(&event->head);
+	/* By then it has seen the count of active invalidations, which is raised all that time. */
+	if (started_over(event->hva, true) && !ghost.released.time)
+		convict_cache(&event->head, "SM7", sm7_started, hull_mark(event->gfn), event->hva,
+			      event->pfn);
+}
+
+/* Context: the reader holds the cache's lock, so start waits for it, and the host with its change. */
+static void pfncache_used(const struct event_pfncache_used *event)
+{
+	u64 host = inspect_host_pte(event->hva);
+
+	if (host_pte_present(host) && host_pte_pfn(host) == event->pfn &&
+	    (!event->write || host_pte_writable(host)))
+		return;
+	convict_cache(&event->head, "SM7", sm7_used, cache.filled, event->hva, event->pfn);
 }
 
 /* --- SM6, SM9: what has to be gone altogether --- */
@@ -525,5 +607,12 @@ void stale_mapping_event(const struct event *event)
 		return subscriber_called(payload);
 	case EVENT_mmio_used:
 		return mmio_used(payload);
+	case EVENT_pfncache_filled:
+		return pfncache_filled(payload);
+	case EVENT_pfncache_dropped:
+		cache.valid = false;
+		return;
+	case EVENT_pfncache_used:
+		return pfncache_used(payload);
 	}
 }

@@ -535,6 +535,173 @@ static void fast_faults_are_no_installs(void **state)
 	convicted(ORACLE_stale_mapping, "SM1");
 }
 
+/* The VM's pfncache maps a page of the guest's, and says so. */
+static void cache_fill(gfn_t gfn)
+{
+	fake.pfncache = (struct pfncache_view){
+		.valid = true, .gfn = gfn, .hva = HVA + gfn, .pfn = host_pfn(gfn)
+	};
+	event(pfncache_filled, .gfn = gfn, .hva = HVA + gfn, .pfn = host_pfn(gfn));
+}
+
+static void cache_drop(void)
+{
+	fake.pfncache.valid = false;
+	event(pfncache_dropped, .hva = fake.pfncache.hva, .pfn = fake.pfncache.pfn);
+}
+
+static void cache_use(gfn_t gfn, pfn_t pfn, bool write)
+{
+	event(pfncache_used, .gfn = gfn, .hva = HVA + gfn, .pfn = pfn, .write = write);
+}
+
+static void pfncaches_reach_what_the_host_maps(void **state)
+{
+	pfn_t pfn;
+
+	world();
+	as(0);
+	pfn = host_pfn(3);
+	cache_fill(3);
+	cache_use(3, pfn, true);
+	silent();
+	cache_use(3, host_pfn(4), false);
+	convicted(ORACLE_stale_mapping, "SM7");
+
+	/* A reader holds the lock, so start waits: the host has changed nothing yet. */
+	world();
+	as(0);
+	cache_fill(3);
+	as(1);
+	event(notifier_start, .start = HVA + 3, .end = HVA + 4);
+	as(0);
+	cache_use(3, pfn, true);
+	silent();
+
+	world();
+	as(0);
+	cache_fill(3);
+	fake.host[HVA + 3] = 0;
+	cache_use(3, pfn, false);
+	convicted(ORACLE_stale_mapping, "SM7");
+
+	world_with(true, 0);
+	as(0);
+	cache_fill(3);
+	cache_use(3, pfn, false);
+	silent();
+	cache_use(3, pfn, true);
+	convicted(ORACLE_stale_mapping, "SM7");
+}
+
+static void started(gfn_t gfn)
+{
+	as(1);
+	event(notifier_start, .start = HVA + gfn, .end = HVA + gfn + 1);
+	event(notifier_start_returned, .start = HVA + gfn, .end = HVA + gfn + 1);
+}
+
+static void started_range_has_no_pfncache(void **state)
+{
+	world();
+	as(0);
+	cache_fill(3);
+	started(4);
+	silent();
+	started(3);
+	convicted(ORACLE_stale_mapping, "SM7");
+	assert_int_equal(oracle_verdict()->task[1], 0);
+
+	/* Start has found it; a refresh that it has overtaken gives up, and comes again behind the end. */
+	world();
+	as(0);
+	cache_fill(3);
+	as(1);
+	cache_drop();
+	started(3);
+	as(0);
+	cache_fill(4);
+	silent();
+	cache_fill(3);
+	convicted(ORACLE_stale_mapping, "SM7");
+	world();
+	started(3);
+	event(notifier_end, .start = HVA + 3, .end = HVA + 4);
+	as(0);
+	cache_fill(3);
+	silent();
+
+	/* Part of a huge page of the host: what lies in the range does, whoever maps the rest. */
+	world_huge();
+	started(3);
+	as(0);
+	cache_fill(3);
+	convicted(ORACLE_stale_mapping, "SM7");
+
+	/* What it holds says that it was emptied. */
+	world();
+	as(0);
+	cache_fill(3);
+	fake.pfncache.valid = false;
+	started(3);
+	silent();
+}
+
+static void cache_outlives(bool released)
+{
+	world();
+	as(0);
+	cache_fill(3);
+	as(1);
+	if (released)
+		called(0, NOTIFIER_RELEASE, 0);
+}
+
+static void lost_pages_have_no_pfncache(void **state)
+{
+	pfn_t pfn;
+
+	/* Nobody was told. */
+	cache_outlives(false);
+	host_changes(4, 0);
+	host_changes(3, inspect_host_pte(HVA + 3) | HOST_PTE_YOUNG);
+	silent();
+	host_changes(3, 0);
+	convicted(ORACLE_stale_mapping, "SM7");
+	cache_outlives(false);
+	host_changes(3, inspect_host_pte(HVA + 3) & ~HOST_PTE_WRITE);
+	convicted(ORACLE_stale_mapping, "SM7");
+
+	cache_outlives(false);
+	pfn = host_pfn(3);
+	event(frame_freed, .pfn = host_pfn(4), .generation = 1, .kind = FRAME_HOST_PAGE);
+	silent();
+	event(frame_freed, .pfn = pfn, .generation = 1, .kind = FRAME_HOST_PAGE);
+	convicted(ORACLE_stale_mapping, "SM8");
+	cache_outlives(false);
+	cache_drop();
+	host_changes(3, 0);
+	event(frame_freed, .pfn = pfn, .generation = 1, .kind = FRAME_HOST_PAGE);
+	silent();
+
+	/* The process lets go, and the MMU hears of nothing any more. Whoever still used it would be found. */
+	cache_outlives(true);
+	started(3);
+	host_changes(3, 0);
+	event(frame_freed, .pfn = pfn, .generation = 1, .kind = FRAME_HOST_PAGE);
+	cache_fill(3);
+	silent();
+	fake.host[HVA + 3] = 0;
+	cache_use(3, pfn, false);
+	convicted(ORACLE_stale_mapping, "SM7");
+
+	/* A VM that has gone. */
+	cache_outlives(false);
+	fake.vm = false;
+	started(3);
+	silent();
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(install_is_legal),
 	cmocka_unit_test(install_sees_invalidations),
@@ -557,6 +724,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(huge_pages_reach_beyond_ranges),
 	cmocka_unit_test(notifications_nest),
 	cmocka_unit_test(fast_faults_are_no_installs),
+	cmocka_unit_test(pfncaches_reach_what_the_host_maps),
+	cmocka_unit_test(started_range_has_no_pfncache),
+	cmocka_unit_test(lost_pages_have_no_pfncache),
 };
 
 int main(void)

@@ -102,6 +102,14 @@ enum dirty_log_mode {
 /* Payload of harvest_begun. A HARVEST_COPY reports what is set and takes nothing. */
 enum harvest_kind { HARVEST_GET, HARVEST_COPY, HARVEST_CLEAR, HARVEST_RESET };
 
+/* The designs of young callbacks, in the order of the values of the knob young: payload of young_begun. */
+enum young_design {
+	YOUNG_WRITE_LOCK_FLUSH, /* mmu_lock for writing, all roots; found young: TLBs are flushed */
+	YOUNG_WRITE_LOCK, /* the same without the flush */
+	YOUNG_FAST_ONLY, /* TDP tables without mmu_lock; shadow pages under it, unless the caller will not wait */
+	YOUNG_LOCKLESS, /* TDP tables without mmu_lock; shadow pages under locks of their own */
+};
+
 struct root_view {
 	pfn_t pfn;
 	u32 level;
@@ -110,6 +118,7 @@ struct root_view {
 };
 
 struct slot_view {
+	u32 id;
 	gfn_t start, end;
 	hva_t hva;
 	u32 as_id;
@@ -128,10 +137,20 @@ struct slot_view inspect_slot(u32 nth);
  * memslot, or no bitmap.
  */
 bool inspect_dirty_bit(u32 as_id, gfn_t gfn);
+/* Whether an entry of a dirty ring that was not reset yet names that page. */
+bool inspect_dirty_ring(u32 as_id, gfn_t gfn);
 /* Generation of the set that readers of @as_id see now; bit 63: the set before may still be read. */
 u64 inspect_memslot_generation(u32 as_id);
 /* The address space that @vcpu runs in. */
 u32 inspect_vcpu_as(u32 vcpu);
+/* The VM's cache of one guest page's translation (gfn_to_pfn_cache). */
+struct pfncache_view {
+	bool valid; /* readers may use it */
+	gfn_t gfn;
+	hva_t hva;
+	pfn_t pfn;
+};
+struct pfncache_view inspect_pfncache(void);
 /* Whether there is a VM: between subject_create() and the end of its destruction. */
 bool inspect_vm(void);
 

@@ -30,6 +30,7 @@ struct subject_config {
 	u64 seq; /* initial sequence number of invalidations */
 	bool counts_users; /* the program may destroy the VM: see subject_get() */
 	bool tracks_pages; /* the program may call subject_track() */
+	bool has_pfncache; /* the program may call subject_pfncache_*() */
 	u32 dirty_mode; /* enum dirty_log_mode */
 	u32 nr_slots;
 	struct subject_slot slots[SLOTS_MAX];
@@ -75,6 +76,11 @@ enum subject_ret subject_write_guest(u32 vcpu, gfn_t gfn);
  * and loads one of the other with its next entry. Context: as above.
  */
 void subject_switch_as(u32 vcpu);
+/*
+ * The vCPU's guest runs a guest of its own from now on, or no longer: shadow pages that mirror its tables come
+ * and go (they map nothing). Nothing happens the second time. Context: as above.
+ */
+void subject_nest(u32 vcpu, bool on);
 /* One access in guest mode. Return: true when it was done, false when it needs subject_fault(). */
 bool subject_vcpu_access(u32 vcpu, gfn_t gfn, enum access access);
 void subject_vcpu_leave(u32 vcpu);
@@ -95,6 +101,14 @@ void subject_zap_gfn_range(gfn_t start, gfn_t end);
 
 /* Says that the guest page is (or is no longer) write-tracked: no entry lets the guest write to it. */
 void subject_track(u32 as_id, gfn_t gfn, bool on);
+/*
+ * The VM's pfncache, a page of the guest that the kernel writes to without a fault: maps @gfn there (again), lets it
+ * go, or writes to it, mapping it again where an invalidation has taken it. Return: 0; -EFAULT: no memslot, no page, or
+ * (use) nothing was mapped. Context: as the others; use: the vCPU's task, outside guest mode.
+ */
+int subject_pfncache_map(gfn_t gfn);
+void subject_pfncache_unmap(void);
+int subject_pfncache_use(u32 vcpu);
 /* One round of NX recovery: zaps page tables that execute faults have split off huge pages. */
 void subject_nx_recovery(void);
 

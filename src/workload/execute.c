@@ -58,6 +58,7 @@ static void subject_build(const struct program *program)
 		.counts_users = counts_users(program),
 		.dirty_mode = world->dirty_mode,
 		.tracks_pages = has_op(program, OP_track),
+		.has_pfncache = has_op(program, OP_pfncache_map),
 	};
 
 	for (u32 i = 0; i < world->nr_slots; i++)
@@ -84,8 +85,11 @@ static void world_build(const struct program *program)
 						 .read_only = world->maps[i].read_only,
 						 .level = order_level(world, world->maps[i].order),
 						 .populated = true });
+	if (world->variant.knob[KNOB_young] == young_fast_only)
+		host_look_fast();
 	subject_build(program);
 	user_reset(program);
+	writes_reset(program);
 	if (world->subscribers)
 		host_add_subscribers(world->subscribers);
 }

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "workload/workload.h"
 
-#define PROGRAMS 20000
+#define PROGRAMS (CONFIG_THREADS ? 2000 : 20000)
 
 static const struct target *searched(void)
 {

@@ -52,11 +52,16 @@ static u64 op_touch(const struct world *world, const struct task_program *task, 
 	enum subject_ret ret = SUBJECT_FIXED;
 
 	for (;;) {
+		u64 stamp = 0;
 		bool done;
 
 		if (!subject_vcpu_enter(vcpu))
 			return OP_RING_FULL;
+		if (op->access == ACCESS_WRITE)
+			stamp = writes_stamp();
 		done = subject_vcpu_access(vcpu, op->start, op->access);
+		if (done)
+			writes_done(inspect_vcpu_as(vcpu), op->start, stamp);
 		subject_vcpu_leave(vcpu);
 		if (done)
 			return ret;
@@ -218,10 +223,17 @@ static u64 op_collapse(const struct world *world, const struct task_program *tas
 static u64 op_kernel_write(const struct world *world, const struct task_program *task,
 			   const struct op *op)
 {
+	enum subject_ret ret;
+	u64 stamp;
+
 	/* Within KVM_RUN, which begins with a look at the ring: what this marks still finds room there. */
 	if (!visit_guest(task->vcpu))
 		return OP_RING_FULL;
-	return subject_write_guest(task->vcpu, op->start);
+	stamp = writes_stamp();
+	ret = subject_write_guest(task->vcpu, op->start);
+	if (ret == SUBJECT_FIXED)
+		writes_done(inspect_vcpu_as(task->vcpu), op->start, stamp);
+	return ret;
 }
 
 static u64 op_dirty_get(const struct world *world, const struct task_program *task,
@@ -247,6 +259,7 @@ static u64 op_dirty_reset(const struct world *world, const struct task_program *
 {
 	int nr = subject_reset_dirty_rings();
 
+	writes_all_reported();
 	return nr < 0 ? (u64)-nr : 0;
 }
 
@@ -266,6 +279,75 @@ static u64 op_nx_recovery(const struct world *world, const struct task_program *
 {
 	subject_nx_recovery();
 	return 0;
+}
+
+static u64 op_shrink(const struct world *world, const struct task_program *task,
+		     const struct op *op)
+{
+	host_shrink(op->start);
+	return 0;
+}
+
+static u64 op_page_idle(const struct world *world, const struct task_program *task,
+			const struct op *op)
+{
+	host_page_idle(op->start);
+	return 0;
+}
+
+static u64 op_look_around(const struct world *world, const struct task_program *task,
+			  const struct op *op)
+{
+	host_look_around(op->start);
+	return 0;
+}
+
+static u64 op_damon(const struct world *world, const struct task_program *task, const struct op *op)
+{
+	host_damon(op->start, op->end);
+	return 0;
+}
+
+static u64 op_nest(const struct world *world, const struct task_program *task, const struct op *op)
+{
+	subject_nest(task->vcpu, true);
+	return 0;
+}
+
+static u64 op_unnest(const struct world *world, const struct task_program *task,
+		     const struct op *op)
+{
+	subject_nest(task->vcpu, false);
+	return 0;
+}
+
+static u64 op_pfncache_map(const struct world *world, const struct task_program *task,
+			   const struct op *op)
+{
+	return (u64)-subject_pfncache_map(op->start);
+}
+
+static u64 op_pfncache_unmap(const struct world *world, const struct task_program *task,
+			     const struct op *op)
+{
+	subject_pfncache_unmap();
+	return 0;
+}
+
+static u64 op_pfncache_use(const struct world *world, const struct task_program *task,
+			   const struct op *op)
+{
+	u64 stamp;
+	int error;
+
+	/* Within KVM_RUN, as a write of the kernel is. */
+	if (!visit_guest(task->vcpu))
+		return OP_RING_FULL;
+	stamp = writes_stamp();
+	error = subject_pfncache_use(task->vcpu);
+	if (!error)
+		writes_through_cache(stamp);
+	return (u64)-error;
 }
 
 static u64 op_call(const struct world *world, const struct task_program *task, const struct op *op)
@@ -292,6 +374,15 @@ const struct op_counts *op_counts(void)
 void op_counts_clear(void)
 {
 	counts = (struct op_counts){ 0 };
+}
+
+/* Without a lock: to the race detector it would order the ops of all tasks, and hide what they race for. */
+static void count(u64 *counter)
+{
+	if (CONFIG_THREADS)
+		__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+	else
+		++*counter;
 }
 
 /* Process first, VM second: the VM holds no reference to the process's users. */
@@ -321,14 +412,11 @@ u64 op_execute(const struct world *world, const struct task_program *task, const
 	u64 result;
 
 	if (!users_get(needs)) {
-		counts.skipped[op->id]++;
+		count(&counts.skipped[op->id]);
 		return OP_SKIPPED;
 	}
 	result = op_call(world, task, op);
 	users_put(needs);
-	if (result == OP_RING_FULL)
-		counts.ring_full[op->id]++;
-	else
-		counts.done[op->id]++;
+	count(result == OP_RING_FULL ? &counts.ring_full[op->id] : &counts.done[op->id]);
 	return result;
 }

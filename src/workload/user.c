@@ -8,7 +8,8 @@
  * A clear speaks of the log that the bits were got from; a slot that goes, or whose log is a new one by then,
  * would lose bits of the new one. So would a count of write tracking, which goes with its slot. Changes of
  * slots therefore keep clears and tracking out, as real user space does with a lock of its own; gets,
- * clears and tracking are free to meet each other. Programs without such ops do not take that lock.
+ * clears and tracking are free to meet each other. Programs without such ops do not take that lock. What is
+ * known is kept under the framework's own lock, never across a call of the subject.
  */
 #include <errno.h>
 
@@ -29,7 +30,7 @@ struct tracked {
 
 static struct {
 	struct rw_semaphore *changes; /* NULL: no op of the program needs it */
-	bool by_hand; /* CLEAR does something in this world */
+	bool by_hand; /* CLEAR does something in this world, and a GET takes nothing */
 	u32 used; /* BIT(id): slots whose log is not in its first state */
 	u32 nr_tracked;
 	struct slot_log logs[SLOTS_MAX];
@@ -68,6 +69,7 @@ void user_reset(const struct program *program)
 	init_rwsem_class(user.changes, LOCK_user_space);
 }
 
+/* Context: framework_lock(). */
 static struct slot_log *log_of(const struct subject_slot *slot)
 {
 	struct slot_log *log = &user.logs[slot->id];
@@ -100,18 +102,24 @@ static void changes_may_come(void)
 /* Bits that were got are those of a log that has gone, or goes; a failed change costs them, too. */
 u64 user_change_slot(const struct subject_slot *slot, enum subject_slot_change change, gfn_t to)
 {
-	struct slot_log *log = log_of(slot);
+	struct slot_log *log;
 	int error;
 
 	if (user.changes)
 		down_write(user.changes);
+	framework_lock();
+	log = log_of(slot);
 	log->upsets_begun++;
+	framework_unlock();
 	error = subject_set_slot(change, slot, to);
+	framework_lock();
 	if (!error && change != SLOT_FLAGS)
 		log->start = change == SLOT_MOVE ? to : slot->start;
 	forget(log);
+	writes_slot_changed(slot->id);
 	log->upsets_ended++;
 	user.nr_tracked = 0;
+	framework_unlock();
 	if (user.changes)
 		up_write(user.changes);
 	return (u64)-error;
@@ -119,18 +127,27 @@ u64 user_change_slot(const struct subject_slot *slot, enum subject_slot_change c
 
 u64 user_dirty_get(const struct subject_slot *slot)
 {
-	struct slot_log *log = log_of(slot);
-	u32 upsets = log->upsets_begun;
-	bool upset = upsets != log->upsets_ended;
 	struct dirty_bitmap bitmap;
-	int error = subject_get_dirty_log(slot->id, &bitmap);
+	struct slot_log *log;
+	u32 upsets;
+	bool upset;
+	int error;
 
+	framework_lock();
+	log = log_of(slot);
+	upsets = log->upsets_begun;
+	upset = upsets != log->upsets_ended;
+	framework_unlock();
+	error = subject_get_dirty_log(slot->id, &bitmap);
 	if (error)
 		return (u64)-error;
-	if (upset || upsets != log->upsets_begun)
-		return 0;
-	for (u32 i = 0; i < DIRTY_WORDS_MAX; i++)
+	framework_lock();
+	/* The slot's place is read when all has been taken: see writes.c. */
+	if (!user.by_hand)
+		writes_reported(slot->as_id, log->start, bitmap.words);
+	for (u32 i = 0; !upset && upsets == log->upsets_begun && i < DIRTY_WORDS_MAX; i++)
 		log->got[i] |= bitmap.words[i];
+	framework_unlock();
 	return 0;
 }
 
@@ -161,19 +178,25 @@ static int clear_words(const struct subject_slot *slot, u32 first, u32 end,
 u64 user_dirty_clear(const struct subject_slot *slot, gfn_t start, gfn_t end)
 {
 	u32 first = (u32)(start - slot->start), last = (u32)(end - slot->start);
-	struct slot_log *log = log_of(slot);
 	struct dirty_bitmap mask = { 0 };
+	struct slot_log *log;
 	int error;
 
 	changes_keep_out();
+	framework_lock();
+	log = log_of(slot);
 	log->upsets_begun++;
 	/* From here on nobody else clears them: whoever gets them again gets what came later. */
 	for (u32 i = first / 64; i <= (last - 1) / 64; i++) {
 		mask.words[i] = log->got[i] & word_mask(i * 64, first, last);
 		log->got[i] &= ~mask.words[i];
 	}
+	framework_unlock();
 	error = clear_words(slot, first, last, &mask);
+	framework_lock();
+	writes_reported(slot->as_id, log->start, mask.words);
 	log->upsets_ended++;
+	framework_unlock();
 	changes_may_come();
 	return (u64)-error;
 }
@@ -181,11 +204,13 @@ u64 user_dirty_clear(const struct subject_slot *slot, gfn_t start, gfn_t end)
 u64 user_dirty_clear_blind(const struct subject_slot *slot)
 {
 	u32 nr_pages = (u32)(slot->end - slot->start);
-	struct slot_log *log = log_of(slot);
 	struct dirty_bitmap mask = { 0 };
+	struct slot_log *log;
 	int error;
 
 	changes_keep_out();
+	framework_lock();
+	log = log_of(slot);
 	log->upsets_begun++;
 	for (u32 i = 0; i < nr_pages; i++) {
 		if (user.by_hand && !(log->got[i / 64] >> i % 64 & 1))
@@ -193,12 +218,18 @@ u64 user_dirty_clear_blind(const struct subject_slot *slot)
 		mask.words[i / 64] |= BIT_ULL(i % 64);
 	}
 	forget(log);
+	if (user.by_hand)
+		writes_given_up(slot->id);
+	framework_unlock();
 	error = clear_words(slot, 0, nr_pages, &mask);
+	framework_lock();
 	log->upsets_ended++;
+	framework_unlock();
 	changes_may_come();
 	return (u64)-error;
 }
 
+/* Context: framework_lock(), like the next two. */
 static struct tracked *tracked_of(gfn_t gfn)
 {
 	for (u32 i = 0; i < user.nr_tracked; i++)
@@ -207,29 +238,44 @@ static struct tracked *tracked_of(gfn_t gfn)
 	return NULL;
 }
 
+static void note_tracked(gfn_t gfn)
+{
+	struct tracked *tracked = tracked_of(gfn);
+
+	if (!tracked) {
+		tracked = &user.tracked[user.nr_tracked++];
+		*tracked = (struct tracked){ .gfn = gfn };
+	}
+	tracked->count++;
+}
+
+/* Return: whether there was a track to be ended. */
+static bool note_untracked(gfn_t gfn)
+{
+	struct tracked *tracked = tracked_of(gfn);
+
+	if (!tracked || !tracked->count)
+		return false;
+	tracked->count--;
+	return true;
+}
+
 /* Nobody ends what has not begun: -ENOENT. Tracking is of address space 0, as that of shadow pages. */
 u64 user_track(gfn_t gfn, bool on)
 {
-	struct tracked *tracked;
-	u64 error = 0;
+	bool ends = false;
 
 	changes_keep_out();
-	tracked = tracked_of(gfn);
-	if (on) {
+	if (on)
 		subject_track(0, gfn, true);
-		/* Looked for again: others may have come while this one slept. */
-		tracked = tracked_of(gfn);
-		if (!tracked) {
-			tracked = &user.tracked[user.nr_tracked++];
-			*tracked = (struct tracked){ .gfn = gfn };
-		}
-		tracked->count++;
-	} else if (tracked && tracked->count) {
-		tracked->count--;
+	framework_lock();
+	if (on)
+		note_tracked(gfn);
+	else
+		ends = note_untracked(gfn);
+	framework_unlock();
+	if (ends)
 		subject_track(0, gfn, false);
-	} else {
-		error = ENOENT;
-	}
 	changes_may_come();
-	return error;
+	return on || ends ? 0 : ENOENT;
 }

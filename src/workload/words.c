@@ -187,16 +187,18 @@ bool variant_parse(struct mmu_variant *variant, const char *text, size_t size,
 	struct word rest = { .at = text, .size = size, .column = 1 };
 	u32 columns[KNOB_COUNT] = { 0 };
 
-	*variant = word_is(rest, "upstream") ? variant_upstream : variant_default;
-	if (word_is(rest, "upstream") || word_is(rest, "default"))
-		return true;
-	for (;;) {
+	*variant = variant_default;
+	for (bool first = true;; first = false) {
 		const char *comma = memchr(rest.at, ',', rest.size);
 		struct word word = rest;
 
 		if (comma)
 			word.size = (size_t)(comma - rest.at);
-		if (!knob_parse(variant, columns, word, error))
+		/* What the knobs behind it deviate from. */
+		if (first && word_is(word, "upstream"))
+			*variant = variant_upstream;
+		else if ((!first || !word_is(word, "default")) &&
+			 !knob_parse(variant, columns, word, error))
 			return false;
 		if (!comma)
 			return variant_together(variant, columns, error);

@@ -314,7 +314,7 @@ bool program_valid(const struct program *program, struct text_error *error);
 bool schedule_valid(const struct program *program, const struct schedule *schedule,
 		    struct text_error *error);
 /*
- * "upstream", "default" or K=V,... over the default: into *variant. Values that exclude each other
+ * "upstream", "default", or K=V,... over the default, or over what comes first ("upstream,K=V"): into *variant. Values that exclude each other
  * are refused. The error's line is 0.
  */
 bool variant_parse(struct mmu_variant *variant, const char *text, size_t size,
@@ -351,6 +351,17 @@ enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_
  * Context: no task; program_valid() holds, and the geometry is this build's.
  */
 enum program_outcome program_execute(const struct program *program, void (*inspect)(void));
+
+/*
+ * Whether programs to come keep account of what the guest writes and user space hears of (writes.c). For worlds
+ * that are judged at rest; oracles know better by events.
+ */
+void program_watch_writes(bool on);
+/*
+ * Finds the next page, *@at counting from 0, that was written since its last report, by a memslot that has been what it is
+ * since before that. Return: whether there was one. Context: the program has come to its end.
+ */
+bool program_next_unreported(u32 *at, u32 *as_id, gfn_t *gfn);
 
 /* --- the environment, for drivers above the layers (environment.c) --- */
 

@@ -78,6 +78,20 @@ u64 user_dirty_clear_blind(const struct subject_slot *slot);
 u64 user_track(gfn_t gfn, bool on);
 
 /*
+ * What the guest has written (writes.c). A stamp is taken before the write begins; 0: nobody keeps account. The others are
+ * called when what they tell of has been done.
+ */
+void writes_reset(const struct program *program);
+u64 writes_stamp(void);
+void writes_done(u32 as_id, gfn_t gfn, u64 stamp);
+void writes_through_cache(u64 stamp);
+/* @mask: DIRTY_WORDS_MAX words, a bit a page from @start on. */
+void writes_reported(u32 as_id, gfn_t start, const u64 *mask);
+void writes_all_reported(void);
+void writes_slot_changed(u32 slot);
+void writes_given_up(u32 slot);
+
+/*
  * Runs one op to its end. Context: a task. Return: of a vCPU enum subject_ret of the last attempt or
  * OP_RING_FULL, of the slot and dirty-log ops an errno, else 0; OP_SKIPPED.
  */

@@ -6,7 +6,7 @@
 #include "kern/kern.h"
 #include "kern/fiber/fiber_kern.h"
 #include "kern/fiber/held.h"
-#include "kern/fiber/memory.h"
+#include "kern/shared/memory.h"
 
 void __tsan_acquire(void *token);
 void __tsan_release(void *token);
@@ -332,6 +332,11 @@ int fiber_resched_lock(struct sched_site *site, struct fiber_lock *lock, enum lo
 		fiber_lock_exclusive(site, lock);
 	}
 	return 1;
+}
+
+bool(spin_is_contended)(spinlock_t *lock)
+{
+	return lock->lock.waiting_writers;
 }
 
 bool(rwlock_needbreak)(rwlock_t *lock)

@@ -3,9 +3,9 @@
  */
 #include "kern/kern.h"
 #include "kern/fiber/fiber_kern.h"
-#include "kern/fiber/memory.h"
+#include "kern/shared/memory.h"
 #include "kern/fiber/held.h"
-#include "kern/fiber/instrument.h"
+#include "kern/shared/instrument.h"
 
 void __tsan_acquire(void *token);
 

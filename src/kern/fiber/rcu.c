@@ -11,7 +11,7 @@
 #include "kern/kern.h"
 #include "kern/fiber/fiber_kern.h"
 #include "kern/fiber/held.h"
-#include "kern/fiber/memory.h"
+#include "kern/shared/memory.h"
 
 void __tsan_acquire(void *token);
 void __tsan_release(void *token);

@@ -36,6 +36,11 @@ struct srcu_struct {
 	u8 class;
 	u8 depth[TASKS_MAX]; /* read sections that each task is in */
 };
+struct rcu_head {
+	struct rcu_head *next;
+	void (*func)(struct rcu_head *head);
+	u64 readers; /* tasks that the callback waits for */
+};
 struct rcuwait {
 	u8 class; /* of what is waited for */
 	u8 waiter; /* task number + 1 */

@@ -201,6 +201,8 @@ long __tsan_atomic64_load(const volatile long *p, int order);
 #define lock_section_leave(class) fiber_section_leave(class)
 #define non_block_start()	  fiber_non_block(1)
 #define non_block_end()		  fiber_non_block(-1)
+#define framework_lock()	  ((void)0)
+#define framework_unlock()	  ((void)0)
 
 #define rcu_read_lock()	  fiber_rcu_read_lock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_lock()"))
 #define rcu_read_unlock() fiber_rcu_read_unlock(KERN_SITE(SCHED_NOTHING, 0, "rcu_read_unlock()"))

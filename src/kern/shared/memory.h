@@ -1,14 +1,13 @@
 /* The arena and its live map, as far as the hot path of a point needs them. */
-#ifndef KERN_FIBER_MEMORY_H
-#define KERN_FIBER_MEMORY_H
+#ifndef KERN_SHARED_MEMORY_H
+#define KERN_SHARED_MEMORY_H
 
 #include "kern/kern.h"
 
 #define MEMORY_GRANULE 64u
-#define OBJECT_BYTES   (512u << 10)
-#define MEMORY_BYTES   (OBJECT_BYTES + KERN_PAGES_MAX * (u32)sizeof(u64) * PT_ENTRIES)
+#define OBJECT_BYTES   KERN_OBJECT_BYTES
+#define MEMORY_BYTES   KERN_ARENA_BYTES
 
-extern u8 memory_arena[MEMORY_BYTES];
 extern u8 memory_live[MEMORY_BYTES / MEMORY_GRANULE];
 
 /* Return: true when @addr lies in the arena and nobody owns it now. */

@@ -2,16 +2,17 @@
  * The live map, objects and pages. One arena, filled from the bottom; freed objects are kept by size
  * and reused last in, first out; freed pages likewise. Runs of pages are always new ones. Everything here is a function of the order of
  * calls alone, never of addresses.
+ *
+ * The backend says in backend/memory.h what keeps two tasks apart in here, and what the race detector is
+ * told: not that, but that what the last owner of some memory did comes before what the next one does.
  */
 #include "kern/kern.h"
-#include "kern/fiber/held.h"
-#include "kern/fiber/memory.h"
+#include "kern/shared/memory.h"
+
+#include <backend/memory.h>
 
 void __asan_poison_memory_region(const volatile void *addr, size_t size);
 void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
-void __tsan_acquire(void *token);
-void __tsan_release(void *token);
-
 #define SIZE_CLASSES   64u /* of 64 bytes each */
 #define PAGE_GRANULES_ ((sizeof(u64) * PT_ENTRIES + MEMORY_GRANULE - 1) / MEMORY_GRANULE)
 _Static_assert(sizeof(u64) * PT_ENTRIES % MEMORY_GRANULE == 0,
@@ -33,19 +34,6 @@ static struct {
 static struct {
 	u32 serial, first, granules, next_free;
 } granule_info[OBJECT_BYTES / MEMORY_GRANULE];
-
-/* For the race detector: what the last owner did happens before what the next one does. */
-static void hand_over(void *memory_start)
-{
-	if (CONFIG_TSAN && !held_is_alone())
-		__tsan_release(memory_start);
-}
-
-static void take_over(void *memory_start)
-{
-	if (CONFIG_TSAN)
-		__tsan_acquire(memory_start);
-}
 
 static void *granule_address(u32 granule)
 {
@@ -80,10 +68,11 @@ void *kern_alloc(size_t size)
 	u32 granules = (u32)((size + MEMORY_GRANULE - 1) / MEMORY_GRANULE), granule;
 
 	ASSERT(size);
+	backend_memory_lock();
 	if (granules <= SIZE_CLASSES && memory.free_list[granules]) {
 		granule = memory.free_list[granules] - 1;
 		memory.free_list[granules] = granule_info[granule].next_free;
-		take_over(granule_address(granule));
+		backend_take_over(granule_address(granule));
 	} else {
 		granule = memory.top;
 		memory.top += granules;
@@ -98,6 +87,7 @@ void *kern_alloc(size_t size)
 	granule_info[granule].granules = granules;
 	mark(granule, granules, true);
 	zero(granule, granules);
+	backend_memory_unlock();
 	return granule_address(granule);
 }
 
@@ -107,17 +97,19 @@ void kern_free(void *ptr)
 
 	if (!ptr)
 		return;
+	backend_memory_lock();
 	granule = (u32)(((u8 *)ptr - memory_arena) / MEMORY_GRANULE);
 	ASSERT(granule < memory.top && memory_live[granule] &&
 	       granule_info[granule].first == granule);
 	granules = granule_info[granule].granules;
+	backend_hand_over(ptr, granules * MEMORY_GRANULE);
 	mark(granule, granules, false);
 	memory.objects_live--;
 	if (granules <= SIZE_CLASSES) {
 		granule_info[granule].next_free = memory.free_list[granules];
 		memory.free_list[granules] = granule + 1;
 	}
-	hand_over(ptr);
+	backend_memory_unlock();
 }
 
 u32 kern_objects_live(void)
@@ -130,19 +122,14 @@ static u32 page_granule(pfn_t pfn)
 	return (u32)(OBJECT_BYTES / MEMORY_GRANULE + pfn * PAGE_GRANULES_);
 }
 
-u64 *kern_page_address(pfn_t pfn)
-{
-	ASSERT(pfn && pfn < KERN_PAGES_MAX);
-	return granule_address(page_granule(pfn));
-}
-
 u64 *kern_page_alloc(bool zeroed)
 {
 	pfn_t pfn;
 
+	backend_memory_lock();
 	if (memory.nr_free_pages) {
 		pfn = memory.free_pages[--memory.nr_free_pages];
-		take_over(kern_page_address(pfn));
+		backend_take_over(kern_page_address(pfn));
 	} else {
 		pfn = ++memory.pages_used;
 	}
@@ -150,10 +137,11 @@ u64 *kern_page_alloc(bool zeroed)
 	mark(page_granule(pfn), PAGE_GRANULES_, true);
 	if (zeroed)
 		zero(page_granule(pfn), PAGE_GRANULES_);
+	backend_memory_unlock();
 	return kern_page_address(pfn);
 }
 
-u64 *kern_page_alloc_run(u32 nr_pages)
+static u64 *page_alloc_run(u32 nr_pages)
 {
 	pfn_t first = (memory.pages_used + nr_pages) & ~(pfn_t)(nr_pages - 1);
 
@@ -168,14 +156,26 @@ u64 *kern_page_alloc_run(u32 nr_pages)
 	return kern_page_address(first);
 }
 
+u64 *kern_page_alloc_run(u32 nr_pages)
+{
+	u64 *run;
+
+	backend_memory_lock();
+	run = page_alloc_run(nr_pages);
+	backend_memory_unlock();
+	return run;
+}
+
 void kern_page_free(u64 *page)
 {
 	pfn_t pfn = kern_page_nr(page);
 
+	backend_memory_lock();
 	ASSERT(pfn && memory_live[page_granule(pfn)]);
+	backend_hand_over(page, PAGE_GRANULES_ * MEMORY_GRANULE);
 	mark(page_granule(pfn), PAGE_GRANULES_, false);
 	memory.free_pages[memory.nr_free_pages++] = (u16)pfn;
-	hand_over(page);
+	backend_memory_unlock();
 }
 
 pfn_t kern_page_nr(const volatile void *addr)
