@@ -128,6 +128,11 @@ static inline bool judge_matters(enum oracle_id oracle, const struct event *even
 	return true;
 }
 
+/* What access tracking puts aside, and where. */
+#define SAVED_BITS (SPTE_SAVED_R | SPTE_SAVED_X)
+_Static_assert(SPTE_SAVED_R >> 54 == PTE_R && SPTE_SAVED_X >> 54 == PTE_X,
+	       "saved bits are shifted as one");
+
 /* One line of text that is filled up to its end and then silently cut off. */
 struct detail {
 	char text[sizeof(((struct verdict *)0)->detail)];

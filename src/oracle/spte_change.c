@@ -30,11 +30,6 @@
  */
 #include "oracle/judge.h"
 
-/* What access tracking puts aside, and where. */
-#define SAVED_BITS (SPTE_SAVED_R | SPTE_SAVED_X)
-_Static_assert(SPTE_SAVED_R >> 54 == PTE_R && SPTE_SAVED_X >> 54 == PTE_X,
-	       "saved bits are shifted as one");
-
 struct rule {
 	const char *class, *sentence;
 };
