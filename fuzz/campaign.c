@@ -257,9 +257,7 @@ static bool note_death(struct worker *worker, const struct death *death)
 	u64 nr = state->done;
 
 	memset(&result, 0, sizeof(result));
-	result.kind = death->kind;
-	memcpy(result.died, death->what, sizeof(result.died));
-	memcpy(result.died_class, death->class, sizeof(result.died_class));
+	result_of_death(&result, death);
 	add_finding(state, &result, nr);
 	state->deaths++;
 	state->done = nr + 1;

@@ -207,6 +207,19 @@ void repro_describe(struct repro *repro, const struct run_spec *spec, const char
 	repro->schedule.seed = spec->seed;
 }
 
+void repro_of_spec(struct repro *repro, const struct run_spec *spec, const char *target)
+{
+	memset(repro, 0, sizeof(*repro));
+	repro->program = *spec->program;
+	repro_describe(repro, spec, target);
+	repro->schedule.has_first = spec->has_first;
+	repro->schedule.first = spec->first;
+	repro->schedule.nr_directives = (u32)min_u64(spec->nr_directives, DIRECTIVES_MAX);
+	if (spec->nr_directives)
+		memcpy(repro->schedule.directives, spec->directives,
+		       repro->schedule.nr_directives * sizeof(*spec->directives));
+}
+
 bool convert_failure(struct repro *repro, const struct run_spec *spec, const char *target,
 		     struct run_result *result)
 {
@@ -217,15 +230,7 @@ bool convert_failure(struct repro *repro, const struct run_spec *spec, const cha
 		recording = recording_alloc();
 	recorded.recording = recording;
 	run_isolated(&recorded, result, false);
-	memset(repro, 0, sizeof(*repro));
-	repro->program = *spec->program;
-	repro_describe(repro, spec, target);
+	repro_of_spec(repro, spec, target);
 	result_expectation(&repro->expect, result);
-	repro->schedule.has_first = spec->has_first;
-	repro->schedule.first = spec->first;
-	repro->schedule.nr_directives = (u32)min_u64(spec->nr_directives, DIRECTIVES_MAX);
-	if (spec->nr_directives)
-		memcpy(repro->schedule.directives, spec->directives,
-		       repro->schedule.nr_directives * sizeof(*spec->directives));
 	return convert_schedule(repro, spec, recording, &repro->expect);
 }

@@ -578,7 +578,7 @@ static void print_holds(struct buf *buf, const struct verdict *verdict)
 
 static void print_head(struct buf *buf, const struct repro *repro, const struct run_result *result)
 {
-	u32 depth = repro->schedule.nr_directives + repro->schedule.has_first;
+	u32 depth = schedule_depth(&repro->schedule);
 	struct expectation actual;
 
 	result_expectation(&actual, result);

@@ -20,14 +20,9 @@
 
 /* Exit codes of mmurace. */
 enum exit_code {
-	EXIT_EXPECTED = 0,
-	EXIT_USAGE = 1,
-	EXIT_FRAMEWORK = 80,
-	EXIT_SAFETY = 81,
-	EXIT_NO_PROGRESS = 82,
-	EXIT_SANITIZER = 83,
-	EXIT_DIFFERENT = 84,
-	EXIT_UNFINISHED = 85,
+#define EXIT_CODE(name, number, what) EXIT_##name = (number),
+#include "fuzz/exit_codes.def"
+#undef EXIT_CODE
 };
 
 /* --- sites by text (sites.c) --- */
@@ -80,7 +75,7 @@ struct run_result {
 	u32 unmet_first; /* index of the first one */
 	char divergence[400]; /* where and why it was not met */
 	char died[160]; /* VERDICT_SANITIZER, VERDICT_FRAMEWORK: of what */
-	char died_class[32];
+	struct expectation death; /* the same in the words of reproducers */
 };
 
 /* Fills @spec from a reproducer: everything but the recording. */
@@ -91,6 +86,8 @@ void run_execute(const struct run_spec *spec, struct run_result *result);
  * is complete up to the death.
  */
 void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud);
+/* The same; what it wrote on standard error is appended to @report. */
+void run_reported(const struct run_spec *spec, struct run_result *result, struct buf *report);
 /* Called when an oracle objects, in the context of event_sink(). NULL: the schedule is abandoned. */
 void run_on_violation(void (*hook)(void));
 
@@ -99,6 +96,12 @@ void run_on_violation(void (*hook)(void));
  * they are recorded. NULL: not called. For figures; a search goes without.
  */
 void run_on_stop(void (*hook)(const struct sched_stop *stop));
+
+/*
+ * Called when it was decided who goes on at a stop, be it the same task. NULL: not called. Context of the hook: calls no
+ * library; see sched_driver.
+ */
+void run_on_switch(void (*hook)(const struct sched_stop *stop, u32 to));
 
 /* The verdict in the words of reproducers; oracle "none" when there is nothing to object. */
 void result_expectation(struct expectation *expect, const struct run_result *result);
@@ -133,18 +136,38 @@ struct death {
 	enum verdict_kind kind; /* VERDICT_SANITIZER or VERDICT_FRAMEWORK */
 	char what[160]; /* first line of the report, or the signal */
 	char class[32];
+	char site[2][SITE_TEXT_MAX]; /* see report_sites(); of an ASSERT "file:condition" */
 	struct buf report; /* what the child wrote on standard error */
 };
 struct child {
 	int pid, report_fd;
 };
+/*
+ * Children to come will die of reports, one after the other: these are written much faster then. Context: no two of
+ * them at the same time.
+ */
+void reports_prepare(void);
 /* Runs work(ctx) in a child. Its standard error is kept for the report. */
 struct child child_start(void (*work)(void *ctx), void *ctx);
 /* Return: whether the child has ended; @death is filled in then. Waits if @block. */
 bool child_ended(struct child *child, bool block, struct death *death);
+/* A death in the words of reproducers. */
+void death_expectation(struct expectation *expect, const struct death *death);
+/* The schedule has ended its process. */
+void result_of_death(struct run_result *result, const struct death *death);
 /* This process executes a schedule. Afterwards: whether it, or the one it was forked from, has. */
 void run_executes_here(void);
 bool run_executed_here(void);
+
+/* --- what makes two failures one (signature.c) --- */
+
+/*
+ * The functions of a sanitizer's report: of each of its first two stacks the first one in the code under test or its
+ * world, in the order of the alphabet; "" if there is none.
+ */
+void report_sites(const char *report, char sites[2][SITE_TEXT_MAX]);
+/* "oracle class site / site bug slug": equal for equal findings. */
+void signature_print(struct buf *buf, const struct expectation *expect, enum bug_id bug);
 
 /* --- recording (record.c) --- */
 
@@ -223,9 +246,17 @@ bool convert_schedule(struct repro *repro, const struct run_spec *spec,
  * and expectation are the caller's.
  */
 void repro_describe(struct repro *repro, const struct run_spec *spec, const char *target);
+/* A reproducer that names strategy and seed, without an expectation. @spec must not point into it. */
+void repro_of_spec(struct repro *repro, const struct run_spec *spec, const char *target);
 /* Runs @spec recorded and isolated, fills in @repro, which @spec must not point into. Return: as above. */
 bool convert_failure(struct repro *repro, const struct run_spec *spec, const char *target,
 		     struct run_result *result);
+
+/* --- how large it is (size.c) --- */
+
+u32 program_nr_ops(const struct program *program);
+/* Decisions that differ from the default schedule; not those of a strategy. */
+u32 schedule_depth(const struct schedule *schedule);
 
 /* --- minimising (minimise.c) --- */
 
@@ -239,7 +270,6 @@ struct minimise_stats {
  * when it does not fail as it says to begin with.
  */
 bool minimise(struct repro *repro, struct minimise_stats *stats, struct buf *message);
-u32 program_nr_ops(const struct program *program);
 
 /* --- explaining (explain.c) --- */
 

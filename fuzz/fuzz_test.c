@@ -95,6 +95,34 @@ static void recording_changes_nothing(void **unused)
 	}
 }
 
+static u64 switches_told;
+
+static void tell_switch(const struct sched_stop *stop, u32 to)
+{
+	switches_told += to != stop->task;
+}
+
+/* Of every switch but the last one, which ends the schedule; recorded or not. */
+static void switches_are_told(void **unused)
+{
+	static struct program program;
+	struct campaign campaign = campaign_of(BUG_none);
+	struct run_result result;
+	struct run_spec spec;
+
+	run_on_switch(tell_switch);
+	for (u64 nr = 0; nr < 50; nr++) {
+		campaign_spec(&campaign, nr, &program, &spec);
+		switches_told = 0;
+		run_execute(&spec, &result);
+		assert_int_equal(switches_told, result.switches - 1);
+		switches_told = 0;
+		run_recorded(&campaign, nr, recordings[0], &result);
+		assert_int_equal(switches_told, result.switches - 1);
+	}
+	run_on_switch(NULL);
+}
+
 static void a_schedule_is_replayed_by_its_directives(void **unused)
 {
 	static struct repro repro;
@@ -396,6 +424,7 @@ int main(void)
 		/* In this process, and so the last: see child_start(). */
 		cmocka_unit_test(equal_seeds_give_equal_schedules),
 		cmocka_unit_test(recording_changes_nothing),
+		cmocka_unit_test(switches_are_told),
 		cmocka_unit_test(a_sanitizer_is_the_second_net_for_freed_memory),
 	};
 

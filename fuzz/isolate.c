@@ -17,12 +17,31 @@
 
 #include "base/assert.h"
 
+/* What assert_failed() writes in front of the place. */
+#define ASSERT_MARK "framework bug: "
+
 void *shared_alloc(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	ASSERT(memory != MAP_FAILED);
 	return memory;
+}
+
+/* Of the sanitizers' runtime; not there without one. */
+void __sanitizer_symbolize_pc(void *pc, const char *format, char *text, size_t room)
+	__attribute__((weak));
+
+void reports_prepare(void)
+{
+	char text[256];
+
+	/*
+	 * The runtime starts the symbolizer at its first report and keeps it. Children of a process that has none
+	 * start one each, and have it read all debug information anew; the pipes to ours they inherit.
+	 */
+	if (__sanitizer_symbolize_pc)
+		__sanitizer_symbolize_pc((void *)reports_prepare, "%f", text, sizeof(text));
 }
 
 static bool executed_here;
@@ -105,6 +124,22 @@ static bool classify_line(struct death *death, const char *mark)
 	return true;
 }
 
+/* A failed ASSERT has happened where it stands: "file:condition". */
+static void name_assertion(struct death *death)
+{
+	char file[SITE_TEXT_MAX / 2], condition[SITE_TEXT_MAX / 2];
+	const char *at = strstr(buf_text(&death->report), ASSERT_MARK);
+	size_t nr = 0;
+
+	if (!at || sscanf(at + strlen(ASSERT_MARK), "%79[^:]:%*d: '%79[^\n]", file, condition) != 2)
+		return;
+	for (const char *c = condition; *c && strcmp(c, "' does not hold"); c++)
+		if (*c != ' ')
+			condition[nr++] = *c;
+	condition[nr] = 0;
+	snprintf(death->site[0], sizeof(death->site[0]), "%s:%s", file, condition);
+}
+
 static void classify(struct death *death, int status)
 {
 	static const char *const marks[] = {
@@ -119,11 +154,17 @@ static void classify(struct death *death, int status)
 		snprintf(death->class, sizeof(death->class), "assert");
 		snprintf(death->what, sizeof(death->what), "%.*s",
 			 (int)strcspn(buf_text(&death->report), "\n"), buf_text(&death->report));
+		name_assertion(death);
 		return;
 	}
+	report_sites(buf_text(&death->report), death->site);
 	for (u32 i = 0; i < ARRAY_SIZE(marks); i++)
-		if (classify_line(death, marks[i]))
+		if (classify_line(death, marks[i])) {
+			/* Somebody else was handed the memory between the check and the report. */
+			if (!strcmp(death->class, "unknown-crash"))
+				snprintf(death->class, sizeof(death->class), "use-after-poison");
 			return;
+		}
 	if (WIFSIGNALED(status)) {
 		snprintf(death->class, sizeof(death->class), "signal-%d", WTERMSIG(status));
 		snprintf(death->what, sizeof(death->what), "killed by signal %d (%s)",
@@ -132,6 +173,15 @@ static void classify(struct death *death, int status)
 	}
 	snprintf(death->class, sizeof(death->class), "exit-%d", WEXITSTATUS(status));
 	snprintf(death->what, sizeof(death->what), "ended with code %d", WEXITSTATUS(status));
+}
+
+void death_expectation(struct expectation *expect, const struct death *death)
+{
+	*expect = (struct expectation){ .oracle = "" };
+	snprintf(expect->oracle, sizeof(expect->oracle), "%s",
+		 death->kind == VERDICT_FRAMEWORK ? "framework" : "sanitizer");
+	memcpy(expect->class, death->class, sizeof(expect->class));
+	memcpy(expect->site, death->site, sizeof(expect->site));
 }
 
 bool child_ended(struct child *child, bool block, struct death *death)

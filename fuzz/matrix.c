@@ -14,7 +14,7 @@ static void try_repro(struct matrix_row *row, const struct repro *repro)
 	struct run_spec spec;
 
 	row->has_repro = true;
-	row->depth = repro->schedule.nr_directives + repro->schedule.has_first;
+	row->depth = schedule_depth(&repro->schedule);
 	run_spec_of(&spec, repro);
 	run_isolated(&spec, &result, false);
 	result_expectation(&actual, &result);

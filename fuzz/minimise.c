@@ -36,15 +36,6 @@ static struct {
 	double deadline;
 } mini;
 
-u32 program_nr_ops(const struct program *program)
-{
-	u32 nr = 0;
-
-	for (u32 i = 0; i < program->nr_tasks; i++)
-		nr += program->tasks[i].nr_ops;
-	return nr;
-}
-
 static bool out_of_time(void)
 {
 	return mini.attempts >= ATTEMPTS_MAX || campaign_interrupted() ||
@@ -530,7 +521,7 @@ static bool move_switches(void)
 /* Another schedule of the same program may need fewer directives. */
 static bool find_fewer(void)
 {
-	u32 before = mini.best.schedule.nr_directives + mini.best.schedule.has_first;
+	u32 before = schedule_depth(&mini.best.schedule);
 	struct repro old = mini.best;
 	bool better;
 
@@ -540,7 +531,7 @@ static bool find_fewer(void)
 	mini.best = mini.trial;
 	while (drop_directives() || drop_pairs())
 		;
-	better = mini.best.schedule.nr_directives + mini.best.schedule.has_first < before;
+	better = schedule_depth(&mini.best.schedule) < before;
 	if (!better)
 		mini.best = old;
 	return better;
@@ -614,6 +605,8 @@ static bool prepare(const struct repro *repro, struct buf *message)
 	result_expectation(&actual, &result);
 	/* Sites that the text leaves open are part of the verdict that is kept. */
 	mini.expect = mini.best.expect = actual;
+	if (!strcmp(actual.oracle, "sanitizer"))
+		reports_prepare();
 	if (strcmp(actual.oracle, "none") && expectation_met(&repro->expect, &actual))
 		return true;
 	buf_printf(message, "expected ");
@@ -638,7 +631,7 @@ bool minimise(struct repro *repro, struct minimise_stats *stats, struct buf *mes
 	*stats = (struct minimise_stats){
 		.ops = program_nr_ops(&repro->program),
 		.tasks = repro->program.nr_tasks,
-		.directives = repro->schedule.nr_directives + repro->schedule.has_first,
+		.directives = schedule_depth(&repro->schedule),
 		.attempts = mini.attempts,
 		.seconds = seconds_now() - start,
 	};

@@ -16,6 +16,7 @@ static struct {
 	u64 state_hash;
 	void (*on_violation)(void);
 	void (*on_stop)(const struct sched_stop *stop);
+	void (*on_switch)(const struct sched_stop *stop, u32 to);
 } run;
 
 static u64 add_capped(u64 a, u64 b)
@@ -62,6 +63,8 @@ static u32 next_by_strategy(void *ctx, const struct sched_stop *stop)
 
 	if (grant)
 		sched_grant(grant);
+	if (unlikely(run.on_switch))
+		run.on_switch(stop, to);
 	return to;
 }
 
@@ -69,6 +72,8 @@ static u32 next_watched(void *ctx, const struct sched_stop *stop)
 {
 	u32 to = run.directed ? next_directed(stop) : next_by_strategy(ctx, stop);
 
+	if (run.directed && unlikely(run.on_switch))
+		run.on_switch(stop, to);
 	/* A directive may answer what the strategy would not be asked about. */
 	if (run.directed && stop->kind == SCHED_AT_BEGIN)
 		sched_ask_about(~0u);
@@ -112,6 +117,11 @@ void run_on_violation(void (*hook)(void))
 void run_on_stop(void (*hook)(const struct sched_stop *stop))
 {
 	run.on_stop = hook;
+}
+
+void run_on_switch(void (*hook)(const struct sched_stop *stop, u32 to))
+{
+	run.on_switch = hook;
 }
 
 static void watch_stop(void *ctx, const struct sched_stop *stop)
@@ -200,7 +210,7 @@ void run_execute(const struct run_spec *spec, struct run_result *result)
 	verdict = oracle_verdict();
 	result->unmet = 0;
 	result->hash = result->state_hash = 0;
-	result->divergence[0] = result->died[0] = result->died_class[0] = 0;
+	result->divergence[0] = result->died[0] = 0;
 	result->points = sched_points();
 	result->switches = event_context.switches;
 	if (verdict->violated) {
@@ -230,9 +240,7 @@ void result_expectation(struct expectation *expect, const struct run_result *res
 		return;
 	case VERDICT_SANITIZER:
 	case VERDICT_FRAMEWORK:
-		set_text(expect->oracle, sizeof(expect->oracle),
-			 result->kind == VERDICT_SANITIZER ? "sanitizer" : "framework");
-		set_text(expect->class, sizeof(expect->class), result->died_class);
+		*expect = result->death;
 		return;
 	case VERDICT_VIOLATION:
 		break;
@@ -320,7 +328,14 @@ static void run_in_child(void *ctx)
 	run_execute(isolated->spec, isolated->result);
 }
 
-void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud)
+void result_of_death(struct run_result *result, const struct death *death)
+{
+	result->kind = death->kind;
+	memcpy(result->died, death->what, sizeof(result->died));
+	death_expectation(&result->death, death);
+}
+
+void run_reported(const struct run_spec *spec, struct run_result *result, struct buf *report)
 {
 	static struct run_result *shared;
 	struct isolated isolated = { .spec = spec };
@@ -336,13 +351,20 @@ void run_isolated(const struct run_spec *spec, struct run_result *result, bool l
 	child_ended(&child, true, &death);
 	*result = *shared;
 	if (death.died) {
-		result->kind = death.kind;
-		memcpy(result->died, death.what, sizeof(result->died));
-		memcpy(result->died_class, death.class, sizeof(result->died_class));
+		result_of_death(result, &death);
 		if (spec->recording)
 			result->hash = spec->recording->hash;
 	}
-	if (loud)
-		fputs(buf_text(&death.report), stderr);
+	buf_append(report, buf_text(&death.report), death.report.size);
 	buf_free(&death.report);
+}
+
+void run_isolated(const struct run_spec *spec, struct run_result *result, bool loud)
+{
+	struct buf report = { 0 };
+
+	run_reported(spec, result, &report);
+	if (loud)
+		fputs(buf_text(&report), stderr);
+	buf_free(&report);
 }

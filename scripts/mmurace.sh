@@ -22,6 +22,14 @@ if [ "${1-} ${2-}" = "bench contract" ]; then
 	exec "$contract" "$@"
 fi
 
+# Commits are built and asked by a script. Its help is that of any row.
+if [ "${1-}" = bisect ]; then
+	case " $* " in
+	*" --help "* | *" -? "* | *" --usage "*) ;;
+	*) exec bash "$root/scripts/bisect.sh" "$@" ;;
+	esac
+fi
+
 # Names of the rows that have the verb: tasks are threads for stress and fibers for all others; no engine drives them.
 rows() {
 	backend=fiber

@@ -31,14 +31,10 @@ static void measure(const struct bench_row *row, bool json)
 
 int verb_bench(int argc, char **argv)
 {
-	static const int keys[] = { OPT_CONFIG, OPT_JSON, 0 };
 	static struct options options;
 	bool found = false;
 
-	options_parse(&options, argc, argv, keys, "[NAME]",
-		      "Measures speed and memory. 'bench contract [TIMES]' counts instructions of "
-		      "verbs on threads instead, beside those of handwritten code.",
-		      0, 1);
+	options_parse(&options, argc, argv);
 	for (u32 i = 0; i < bench_count(); i++) {
 		if (options.nr_arguments && strcmp(options.arguments[0], bench_rows[i].name))
 			continue;

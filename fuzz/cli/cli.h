@@ -1,6 +1,6 @@
 /*
  * Parts that the verbs of mmurace share: options, names with near names, files, JSON, progress.
- * Every verb is a function that returns the exit code.
+ * Verbs and options are rows of tables; every verb is a function that returns the exit code.
  */
 #ifndef FUZZ_CLI_CLI_H
 #define FUZZ_CLI_CLI_H
@@ -10,79 +10,74 @@
 
 #include "fuzz/fuzz.h"
 
+/* --- tables (tables.c) --- */
+
+/* Numbers of options.def: the letter where there is one, for argp. */
+enum option_index {
+	OPT_BEFORE = 255,
+#define OPTION(key, letter, name, argument, what) OPT_INDEX_##key,
+#include "fuzz/cli/options.def"
+#undef OPTION
+};
+enum option_key {
+#define OPTION(key, letter, name, argument, what) OPT_##key = (letter) ? (letter) : OPT_INDEX_##key,
+#include "fuzz/cli/options.def"
+#undef OPTION
+};
+#define OPTIONS_MAX 24
+
 struct verb {
 	const char *name, *arguments, *what;
-	int (*run)(int argc, char **argv);
+	u32 fewest, most; /* arguments */
+	const int *keys; /* enum option_key, ends with 0 */
 };
 extern const struct verb verbs[];
 u32 verbs_count(void);
+const char *verb_name(u32 nth);
+/* Return: NULL when there is none. */
+const struct verb *verb_by_name(const char *name);
+/* Fills in the options that @verb takes, ended as argp wants it. Return: how many there are. */
+u32 verb_options(const struct verb *verb, struct argp_option list[OPTIONS_MAX]);
 
-int verb_run(int argc, char **argv);
-int verb_stress(int argc, char **argv);
-int verb_search(int argc, char **argv);
-int verb_replay(int argc, char **argv);
-int verb_minimise(int argc, char **argv);
-int verb_explain(int argc, char **argv);
-int verb_list(int argc, char **argv);
-int verb_matrix(int argc, char **argv);
-int verb_compare(int argc, char **argv);
-int verb_bench(int argc, char **argv);
-int verb_triage(int argc, char **argv);
-int verb_encode(int argc, char **argv);
-int verb_help(int argc, char **argv);
+/* --- verbs --- */
+
+/* Does what the verb of that name does. Return: the exit code. Ends the process if there is no such verb. */
+int verb_call(const char *name, int argc, char **argv);
+#define VERB(name, ...) int verb_##name(int argc, char **argv);
+#include "fuzz/cli/verbs.def"
+#undef VERB
 
 /* --- options (options.c) --- */
-
-/* Options that several verbs have; each verb lists those it takes. Values are keys. */
-enum option_key {
-	OPT_BUG = 256,
-	OPT_VARIANT,
-	OPT_STRATEGY,
-	OPT_SEED,
-	OPT_SCHEDULES,
-	OPT_SECONDS,
-	OPT_STOP_ON_FIRST,
-	OPT_FORBID,
-	OPT_CHECK,
-	OPT_SAVE,
-	OPT_CONFIG,
-	OPT_JSON,
-	OPT_NEARBY,
-	OPT_TRACE,
-	OPT_BUDGET,
-	OPT_SEEDS,
-	OPT_REACHABILITY,
-	OPT_REPRODUCERS,
-	OPT_TARGET,
-	OPT_OUTPUT = 'o',
-};
 
 #define ARGUMENTS_MAX 4096
 /* What a command line says, in checked form. */
 struct options {
-	const char *verb;
+	const struct verb *verb;
 	bool has_bug, has_seed;
 	enum bug_id bug;
 	struct mmu_variant variant;
 	const struct strategy *strategy;
 	u64 seed, schedules, budget, seeds;
 	double seconds;
-	bool stop_on_first, check, json, nearby, trace, reachability;
+	bool stop_on_first, check, json, nearby, trace, reachability, no_minimise, all, words;
 	u32 forbidden;
 	const char *save, *output, *reproducers;
 	const struct target *target;
+	const char *format; /* with OPT_INPUT_TARGET, instead of the target */
 	char *arguments[ARGUMENTS_MAX];
 	u32 nr_arguments;
 };
-/*
- * Parses the arguments of a verb, which takes the options in @keys (ends with 0) and between
- * @arguments_min and @arguments_max arguments. Wrong usage ends the process with code 1.
- */
-void options_parse(struct options *options, int argc, char **argv, const int *keys,
-		   const char *arguments, const char *what, u32 arguments_min, u32 arguments_max);
+/* Parses the command line of the verb that argv[0] names. Wrong usage ends the process with code 1. */
+void options_parse(struct options *options, int argc, char **argv);
 __attribute__((noreturn)) __printf(1, 2) void usage_error(const char *fmt, ...);
 /* Handles SIGINT and SIGTERM by ending work cleanly. */
 void handle_interrupts(void);
+
+/* --- what this binary is (made by the build) --- */
+
+extern const char *const build_commit, *const build_compiler;
+extern const char *const build_sanitizer; /* as the row says, or "none" */
+extern const char *const build_formats; /* "decode parse " */
 
 /* --- names (names.c) --- */
 
@@ -92,11 +87,12 @@ __attribute__((noreturn)) void unknown_name(const char *kind, const char *name,
 /* Appends "Did you mean: a, b? " when some are near. */
 void near_names(struct buf *buf, const char *name, const char *(*nth)(u32 nth), u32 count);
 const struct target *target_or_exit(const char *name);
+/* Whether it is a target for a format, whose inputs are no programs. */
+bool format_named(const char *name);
 enum bug_id bug_or_exit(const char *slug);
 const struct strategy *strategy_or_exit(const char *name);
 struct mmu_variant variant_or_exit(const char *text);
 u32 retry_class_or_exit(const char *name);
-const char *verb_name(u32 nth);
 const char *config_name(u32 nth);
 u32 configs_count(void);
 
@@ -106,6 +102,8 @@ u32 configs_count(void);
 bool repro_load(struct repro *repro, const char *path);
 /* Reads a whole file. Return: false after an error message. */
 bool file_read(struct buf *buf, const char *path);
+/* A word for a shell: quoted if it has to be. */
+void word_print(struct buf *buf, const char *word);
 /* Writes through a temporary file and a rename. Return: false after an error message. */
 bool file_write(const char *path, const void *data, size_t size);
 /* Makes sure, before long work, that files can be written there. Exits with code 1 if not. */
@@ -115,9 +113,7 @@ void file_probe(const char *path);
 bool repro_paths(char **paths, u32 *nr, u32 room, const char *path);
 /* The folder with the catalogue's reproducers, NULL when it is not found. */
 const char *reproducers_folder(const char *given);
-/* "<oracle>-<class>-<hash>": one name for one verdict. */
-void finding_name(struct buf *buf, const struct repro *repro);
-/* Converts, minimises and writes @repro; never loses it. Return: whether it was written. */
+/* Writes @repro as "<oracle>-<class>-<hash>.repro"; never loses it. Return: whether it was written. */
 bool finding_save(struct repro *repro, const char *folder, struct buf *path);
 
 /* --- JSON, one object a line (json.c) --- */

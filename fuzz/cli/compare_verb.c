@@ -99,15 +99,12 @@ static void print_column_json(const struct compare *compare, const struct compar
 
 int verb_compare(int argc, char **argv)
 {
-	static const int keys[] = { OPT_TARGET,	   OPT_VARIANT, OPT_STRATEGY, OPT_SEED,
-				    OPT_SCHEDULES, OPT_CONFIG,	OPT_JSON,     0 };
 	static struct comparison comparison;
 	static struct options options;
 	struct compare compare;
 	struct death death;
 
-	options_parse(&options, argc, argv, keys, "KNOB",
-		      "Counts what each value of a design knob costs, on the same programs.", 1, 1);
+	options_parse(&options, argc, argv);
 	compare = (struct compare){
 		.target = options.target ? options.target : target_or_exit("everything"),
 		.variant = options.variant,

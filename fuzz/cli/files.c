@@ -32,6 +32,18 @@ bool file_read(struct buf *buf, const char *path)
 	return ok;
 }
 
+void word_print(struct buf *buf, const char *word)
+{
+	if (*word && !word[strcspn(word, " \t\n'\"\\$`&;|<>()*?[]#~!{}")]) {
+		buf_printf(buf, "%s", word);
+		return;
+	}
+	buf_printf(buf, "'");
+	for (; *word; word++)
+		buf_printf(buf, *word == '\'' ? "'\\''" : "%c", *word);
+	buf_printf(buf, "'");
+}
+
 static bool write_all(int fd, const char *data, size_t size)
 {
 	while (size) {
@@ -128,7 +140,7 @@ void file_probe(const char *path)
 	probe(name);
 }
 
-void finding_name(struct buf *buf, const struct repro *repro)
+static void finding_name(struct buf *buf, const struct repro *repro)
 {
 	const struct expectation *expect = &repro->expect;
 	u64 hash = hash_text(HASH_SEED, repro->target);

@@ -129,12 +129,9 @@ static const char *list_name(u32 nth)
 
 int verb_list(int argc, char **argv)
 {
-	static const int keys[] = { OPT_CONFIG, OPT_JSON, 0 };
 	static struct options options;
 
-	options_parse(&options, argc, argv, keys,
-		      "targets|bugs|oracles|variants|strategies|ops|configs",
-		      "Shows what there is.", 1, 1);
+	options_parse(&options, argc, argv);
 	for (u32 i = 0; i < ARRAY_SIZE(lists); i++)
 		if (!strcmp(lists[i].name, options.arguments[0])) {
 			lists[i].list(options.json);

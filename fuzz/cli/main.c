@@ -20,14 +20,18 @@ static int checked(int code)
 
 int main(int argc, char **argv)
 {
+	static char help[] = "help";
+	char *words[] = { help, NULL };
+
 	if (argc < 2) {
-		verb_help(argc, argv);
+		verb_help(1, words);
 		return EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))
-		return verb_help(argc, argv);
-	for (u32 i = 0; i < verbs_count(); i++)
-		if (!strcmp(verbs[i].name, argv[1]))
-			return checked(verbs[i].run(argc - 1, argv + 1));
-	unknown_name("verb", argv[1], verb_name, verbs_count());
+		return checked(verb_help(1, words));
+	if (!strcmp(argv[1], "--version")) {
+		printf("mmurace %s (%s, %s)\n", build_commit, CONFIG_NAME, build_compiler);
+		return checked(EXIT_EXPECTED);
+	}
+	return checked(verb_call(argv[1], argc - 1, argv + 1));
 }

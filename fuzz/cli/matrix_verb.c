@@ -300,13 +300,9 @@ static int reachability(const struct options *options)
 
 int verb_matrix(int argc, char **argv)
 {
-	static const int keys[] = { OPT_BUG,	   OPT_BUDGET, OPT_SEEDS,  OPT_REACHABILITY,
-				    OPT_SCHEDULES, OPT_SEED,   OPT_TARGET, OPT_REPRODUCERS,
-				    OPT_CONFIG,	   OPT_JSON,   0 };
 	static struct options options;
 
-	options_parse(&options, argc, argv, keys, "",
-		      "Proves that search finds every bug of the catalogue.", 0, 0);
+	options_parse(&options, argc, argv);
 	if (options.has_bug && !options.bug)
 		usage_error("matrix: --bug: expected a bug of the catalogue, found 'none'");
 	handle_interrupts();

@@ -112,6 +112,17 @@ const struct target *target_or_exit(const char *name)
 	return target;
 }
 
+bool format_named(const char *name)
+{
+	const char *at = build_formats;
+	size_t size = strlen(name);
+
+	for (; *at; at += strcspn(at, " ") + 1)
+		if (strcspn(at, " ") == size && !memcmp(at, name, size))
+			return true;
+	return false;
+}
+
 enum bug_id bug_or_exit(const char *slug)
 {
 	enum bug_id bug = bug_by_slug(slug);

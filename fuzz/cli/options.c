@@ -1,4 +1,4 @@
-/* The command lines of all verbs: one table of options, of which each verb takes some. */
+/* What the options of a command line say, in checked form. */
 #include "fuzz/cli/cli.h"
 
 #include <errno.h>
@@ -6,29 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct argp_option known[] = {
-	{ "bug", OPT_BUG, "SLUG", 0, "arm this bug; none: arm nothing", 0 },
-	{ "variant", OPT_VARIANT, "V", 0, "default, upstream, or KNOB=VALUE,...", 0 },
-	{ "strategy", OPT_STRATEGY, "S", 0, "search strategy (all of them in turn)", 0 },
-	{ "seed", OPT_SEED, "N", 0, "seed of programs and schedules (1)", 0 },
-	{ "schedules", OPT_SCHEDULES, "N", 0, "run so many schedules (100000; compare: 4000)", 0 },
-	{ "seconds", OPT_SECONDS, "N", 0, "run for so long", 0 },
-	{ "stop-on-first", OPT_STOP_ON_FIRST, NULL, 0, "end at the first violation", 0 },
-	{ "forbid", OPT_FORBID, "CLASS", 0, "this class of legal retries is a violation", 0 },
-	{ "check", OPT_CHECK, NULL, 0, "run each schedule twice and compare", 0 },
-	{ "save", OPT_SAVE, "FOLDER", 0, "write each distinct violation there, minimised", 0 },
-	{ "config", OPT_CONFIG, "ROW", 0, "the configuration to run", 0 },
-	{ "json", OPT_JSON, NULL, 0, "one JSON object a line", 0 },
-	{ "nearby", OPT_NEARBY, NULL, 0, "look around when a directive is not met", 0 },
-	{ "trace", OPT_TRACE, NULL, 0, "print every point and event", 0 },
-	{ "budget", OPT_BUDGET, "N", 0, "schedules for each seed (what the row says)", 0 },
-	{ "seeds", OPT_SEEDS, "N", 0, "seeds to try (3)", 0 },
-	{ "reachability", OPT_REACHABILITY, NULL, 0, "what a run without bugs reaches", 0 },
-	{ "reproducers", OPT_REPRODUCERS, "FOLDER", 0, "where <slug>.repro files are", 0 },
-	{ "target", OPT_TARGET, "TARGET", 0, "the target of the inputs or programs", 0 },
-	{ "output", OPT_OUTPUT, "PATH", 0, "where to write", 0 },
-};
 
 static void interrupt(int signal)
 {
@@ -122,6 +99,12 @@ static error_t parse_search_option(int key, char *arg, struct options *options)
 	case OPT_REACHABILITY:
 		options->reachability = true;
 		return 0;
+	case OPT_ALL:
+		options->all = true;
+		return 0;
+	case OPT_WORDS:
+		options->words = true;
+		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -160,12 +143,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_TARGET:
 		options->target = target_or_exit(arg);
 		return 0;
+	case OPT_INPUT_TARGET:
+		options->format = format_named(arg) ? arg : NULL;
+		options->target = options->format ? NULL : target_or_exit(arg);
+		return 0;
+	case OPT_NO_MINIMISE:
+		options->no_minimise = true;
+		return 0;
 	case OPT_OUTPUT:
 		options->output = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (options->nr_arguments == ARGUMENTS_MAX)
-			usage_error("%s: more than %u arguments", options->verb, ARGUMENTS_MAX);
+			usage_error("%s: more than %u arguments", options->verb->name,
+				    ARGUMENTS_MAX);
 		options->arguments[options->nr_arguments++] = arg;
 		return 0;
 	default:
@@ -204,36 +195,30 @@ static void check_options(const char *verb, int argc, char **argv, u32 nr_taken)
 	}
 }
 
-void options_parse(struct options *options, int argc, char **argv, const int *keys,
-		   const char *arguments, const char *what, u32 arguments_min, u32 arguments_max)
+void options_parse(struct options *options, int argc, char **argv)
 {
-	static struct argp_option list[ARRAY_SIZE(known) + 1];
+	static struct argp_option list[OPTIONS_MAX];
 	static char name[64];
-	struct argp argp = { list, parse_option, arguments, what, NULL, NULL, NULL };
-	u32 nr = 0;
+	const struct verb *verb = verb_by_name(argv[0]);
+	struct argp argp = { list, parse_option, verb->arguments, verb->what, NULL, NULL, NULL };
 
 	json_prepare();
 	memset(options, 0, sizeof(*options));
-	options->verb = argv[0];
+	options->verb = verb;
 	options->variant = variant_default;
 	options->seed = 1;
 	options->seeds = 3;
-	for (; *keys; keys++)
-		for (u32 i = 0; i < ARRAY_SIZE(known); i++)
-			if (known[i].key == *keys)
-				list[nr++] = known[i];
-	memset(&list[nr], 0, sizeof(list[nr]));
 	taken = list;
-	check_options(argv[0], argc, argv, nr);
-	snprintf(name, sizeof(name), "mmurace %s", argv[0]);
+	check_options(verb->name, argc, argv, verb_options(verb, list));
+	snprintf(name, sizeof(name), "mmurace %s", verb->name);
 	argv[0] = name;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, options);
-	if (options->nr_arguments < arguments_min)
-		usage_error("%s: expected %s, found %u argument%s", options->verb, arguments,
+	if (options->nr_arguments < verb->fewest)
+		usage_error("%s: expected %s, found %u argument%s", verb->name, verb->arguments,
 			    options->nr_arguments, options->nr_arguments == 1 ? "" : "s");
-	if (options->nr_arguments > arguments_max)
-		usage_error("%s: expected %s, found '%s' behind it", options->verb,
-			    *arguments ? arguments : "no argument",
-			    options->arguments[arguments_max]);
+	if (options->nr_arguments > verb->most)
+		usage_error("%s: expected %s, found '%s' behind it", verb->name,
+			    *verb->arguments ? verb->arguments : "no argument",
+			    options->arguments[verb->most]);
 }

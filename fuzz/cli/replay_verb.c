@@ -254,15 +254,12 @@ static int replay_path(const struct options *options, const char *path)
 
 int verb_replay(int argc, char **argv)
 {
-	static const int keys[] = { OPT_BUG, OPT_NEARBY, OPT_TRACE, OPT_CONFIG, OPT_JSON, 0 };
 	static struct options options;
 	static char *paths[FILES_MAX];
 	int worst = EXIT_EXPECTED;
 	u32 nr = 0;
 
-	options_parse(&options, argc, argv, keys, "FILE|FOLDER...",
-		      "Runs reproducers. Exit code 0: every verdict is the expected one.", 1,
-		      ARGUMENTS_MAX);
+	options_parse(&options, argc, argv);
 	for (u32 i = 0; i < options.nr_arguments; i++)
 		if (!repro_paths(paths, &nr, FILES_MAX, options.arguments[i]))
 			return EXIT_USAGE;

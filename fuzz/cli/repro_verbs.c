@@ -1,9 +1,9 @@
-/* mmurace minimise, explain, triage and encode: what is done to one failure. */
+/* mmurace minimise, explain, encode and decode: what is done to one failure. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz/cli/cli.h"
+#include "fuzz/triage/triage.h"
 
 static void print_stats(const struct options *options, const char *path,
 			const struct minimise_stats *stats)
@@ -27,13 +27,12 @@ static void print_stats(const struct options *options, const char *path,
 
 int verb_minimise(int argc, char **argv)
 {
-	static const int keys[] = { OPT_OUTPUT, OPT_CONFIG, OPT_JSON, 0 };
 	static struct options options;
 	static struct repro repro;
 	struct minimise_stats stats;
 	struct buf text = { 0 }, message = { 0 };
 
-	options_parse(&options, argc, argv, keys, "FILE", "Makes a reproducer small.", 1, 1);
+	options_parse(&options, argc, argv);
 	if (!options.output)
 		usage_error("minimise: expected -o FILE, where the result goes");
 	if (!repro_load(&repro, options.arguments[0]))
@@ -60,156 +59,18 @@ int verb_minimise(int argc, char **argv)
 
 int verb_explain(int argc, char **argv)
 {
-	static const int keys[] = { OPT_CONFIG, 0 };
 	static struct options options;
 	static struct repro repro;
 	struct buf text = { 0 };
 	bool ok;
 
-	options_parse(&options, argc, argv, keys, "FILE", "Shows a reproducer as an interleaving.",
-		      1, 1);
+	options_parse(&options, argc, argv);
 	if (!repro_load(&repro, options.arguments[0]))
 		return EXIT_USAGE;
 	ok = explain(&text, &repro);
 	fputs(buf_text(&text), stdout);
 	buf_free(&text);
 	return ok ? EXIT_EXPECTED : EXIT_DIFFERENT;
-}
-
-/* --- triage --- */
-
-static struct run_spec spec_of_input(const struct input *input, enum bug_id bug, u32 k)
-{
-	return (struct run_spec){
-		.program = &input->program,
-		.bug = bug,
-		.strategy = &strategy_rows[input->strategy_row % STRATEGY_COUNT],
-		.seed = input->schedule.seed + k,
-		.has_first = input->schedule.has_first,
-		.first = input->schedule.first,
-		.directives = input->schedule.directives,
-		.nr_directives = input->schedule.nr_directives,
-	};
-}
-
-/* Which of the input's schedules fails. Return: false when none does. */
-static bool find_failing(const struct input *input, enum bug_id bug, struct run_spec *spec)
-{
-	for (u32 k = 0; k < input->schedules; k++) {
-		struct run_result result;
-
-		*spec = spec_of_input(input, bug, k);
-		run_isolated(spec, &result, false);
-		if (result.kind != VERDICT_NONE && result.kind != VERDICT_UNFINISHED)
-			return true;
-	}
-	return false;
-}
-
-static bool write_explanation(const struct repro *repro, const struct buf *repro_path)
-{
-	struct buf text = { 0 }, path = { 0 };
-	bool ok;
-
-	buf_append(&path, repro_path->data, repro_path->size - strlen(".repro"));
-	buf_printf(&path, ".txt");
-	explain(&text, repro);
-	ok = file_write(buf_text(&path), buf_text(&text), text.size);
-	buf_free(&text);
-	buf_free(&path);
-	return ok;
-}
-
-/* Verdicts of this call that are on disk already. */
-static struct expectation known[64];
-static u32 nr_known;
-
-/* Return: whether the same verdict was seen before; it is from now on. */
-static bool is_known(const struct expectation *expect)
-{
-	for (u32 i = 0; i < nr_known; i++)
-		if (expectation_met(&known[i], expect) && expectation_met(expect, &known[i]))
-			return true;
-	if (nr_known < ARRAY_SIZE(known))
-		known[nr_known++] = *expect;
-	return false;
-}
-
-/* Return: the exit code for this artifact. */
-static int triage(const struct options *options, const char *artifact, enum bug_id bug)
-{
-	static struct input input;
-	static struct repro repro;
-	struct minimise_stats stats;
-	struct run_result result;
-	struct run_spec spec;
-	struct buf data = { 0 }, path = { 0 }, message = { 0 };
-	bool ok;
-
-	if (!file_read(&data, artifact))
-		return EXIT_USAGE;
-	input_decode(&input, options->target, (const u8 *)buf_text(&data), data.size);
-	buf_free(&data);
-	if (!find_failing(&input, bug, &spec)) {
-		printf("%s: does not fail here (bug %s)\n", artifact, bug_rows[bug].slug);
-		return EXIT_DIFFERENT;
-	}
-	run_isolated(&spec, &result, false);
-	result_expectation(&repro.expect, &result);
-	if (is_known(&repro.expect)) {
-		printf("%s: %s %s: the same as one before\n", artifact, repro.expect.oracle,
-		       repro.expect.class);
-		return result_exit_code(&result);
-	}
-	if (!convert_failure(&repro, &spec, options->target->name, &result))
-		fprintf(stderr,
-			"%s: keeps strategy and seed: its directives do not lead to the "
-			"same verdict\n",
-			artifact);
-	/* On disk first: the rest may take a while. */
-	ok = finding_save(&repro, options->output, &path);
-	if (minimise(&repro, &stats, &message))
-		ok = finding_save(&repro, options->output, &path);
-	else
-		fprintf(stderr, "%s: not minimised: %s\n", artifact, buf_text(&message));
-	ok = write_explanation(&repro, &path) && ok;
-	printf("%s: %s %s: %s\n", artifact, repro.expect.oracle, repro.expect.class,
-	       buf_text(&path));
-	buf_free(&path);
-	buf_free(&message);
-	return ok ? result_exit_code(&result) : EXIT_USAGE;
-}
-
-int verb_triage(int argc, char **argv)
-{
-	static const int keys[] = { OPT_TARGET, OPT_OUTPUT, OPT_BUG, OPT_CONFIG, 0 };
-	static struct options options;
-	const char *slug = getenv("MMURACE_BUG");
-	int worst = EXIT_EXPECTED;
-	enum bug_id bug;
-
-	options_parse(&options, argc, argv, keys, "ARTIFACT...",
-		      "Turns artifacts of engines into minimised, explained reproducers.", 1,
-		      ARGUMENTS_MAX);
-	if (!options.target)
-		usage_error("triage: expected --target TARGET, whose inputs these are");
-	if (!options.output)
-		usage_error("triage: expected -o FOLDER, where the results go");
-	bug = options.target->bug;
-	/* What the engine had armed. */
-	if (slug && *slug)
-		bug = bug_or_exit(slug);
-	if (options.has_bug)
-		bug = options.bug;
-	folder_probe(options.output);
-	handle_interrupts();
-	for (u32 i = 0; i < options.nr_arguments && !campaign_interrupted(); i++) {
-		int code = triage(&options, options.arguments[i], bug);
-
-		if (code && (worst == EXIT_EXPECTED || code == EXIT_USAGE))
-			worst = code;
-	}
-	return campaign_interrupted() ? EXIT_UNFINISHED : worst;
 }
 
 /* --- encode --- */
@@ -235,7 +96,6 @@ static void warn_of_variant(const struct repro *repro, const char *path, const u
 
 int verb_encode(int argc, char **argv)
 {
-	static const int keys[] = { OPT_OUTPUT, OPT_CONFIG, 0 };
 	static struct options options;
 	static struct repro repro, converted;
 	static struct input input;
@@ -245,7 +105,7 @@ int verb_encode(int argc, char **argv)
 	const struct strategy *strategy;
 	size_t size;
 
-	options_parse(&options, argc, argv, keys, "FILE", "Writes a reproducer as an input.", 1, 1);
+	options_parse(&options, argc, argv);
 	if (!options.output)
 		usage_error("encode: expected -o FILE, where the input goes");
 	if (!repro_load(&repro, options.arguments[0]))
@@ -268,4 +128,70 @@ int verb_encode(int argc, char **argv)
 	if (memcmp(&repro.program.world.variant, &variant_default, sizeof(variant_default)))
 		warn_of_variant(&repro, options.arguments[0], data, size);
 	return file_write(options.output, data, size) ? EXIT_EXPECTED : EXIT_USAGE;
+}
+
+/* --- decode --- */
+
+/* Which of the input's schedules fails, and how. Return: false when none does; it is about the first one then. */
+static bool find_failing(const struct exhibit *exhibit, enum bug_id bug, struct run_spec *spec,
+			 struct run_result *result)
+{
+	struct run_result first;
+
+	for (u32 nth = 0; nth < exhibit->schedules && !campaign_interrupted(); nth++) {
+		exhibit_spec(exhibit, bug, nth, spec);
+		run_isolated(spec, result, false);
+		if (result->kind != VERDICT_NONE && result->kind != VERDICT_UNFINISHED)
+			return true;
+		if (!nth)
+			first = *result;
+	}
+	exhibit_spec(exhibit, bug, 0, spec);
+	*result = first;
+	return false;
+}
+
+static void decode(struct repro *repro, const struct artifact *artifact,
+		   const struct exhibit *exhibit)
+{
+	struct run_result result;
+	struct run_spec spec;
+
+	if (!find_failing(exhibit, artifact->bug, &spec, &result)) {
+		exhibit_repro(exhibit, &spec, artifact->target, repro);
+		result_expectation(&repro->expect, &result);
+	} else if (!convert_failure(repro, &spec, artifact->target->name, &result)) {
+		fprintf(stderr,
+			"%s: keeps strategy and seed: its directives do not lead to the same "
+			"verdict\n",
+			artifact->path);
+	}
+}
+
+int verb_decode(int argc, char **argv)
+{
+	static struct options options;
+	static struct exhibit exhibit;
+	static struct repro repro;
+	struct artifact artifact;
+	struct buf text = { 0 };
+
+	options_parse(&options, argc, argv);
+	if (options.format)
+		usage_error("decode: expected a target whose inputs are programs, found %s, which "
+			    "is for a format",
+			    options.format);
+	if (!options.target)
+		usage_error("decode: expected --target TARGET, whose input it is");
+	artifact = (struct artifact){ .path = options.arguments[0], .target = options.target };
+	artifact.bug = options.has_bug ? options.bug : options.target->bug;
+	if (!artifact_load(&exhibit, &artifact))
+		return EXIT_USAGE;
+	decode(&repro, &artifact, &exhibit);
+	repro_print(&text, &repro);
+	if (options.output)
+		return file_write(options.output, buf_text(&text), text.size) ? EXIT_EXPECTED
+									      : EXIT_USAGE;
+	fputs(buf_text(&text), stdout);
+	return EXIT_EXPECTED;
 }

@@ -247,24 +247,10 @@ static int search(struct campaign *campaign, const struct options *options)
 
 int verb_run(int argc, char **argv)
 {
-	static const int keys[] = { OPT_BUG,
-				    OPT_VARIANT,
-				    OPT_STRATEGY,
-				    OPT_SEED,
-				    OPT_SCHEDULES,
-				    OPT_SECONDS,
-				    OPT_STOP_ON_FIRST,
-				    OPT_FORBID,
-				    OPT_CHECK,
-				    OPT_SAVE,
-				    OPT_CONFIG,
-				    OPT_JSON,
-				    0 };
 	static struct options options;
 	struct campaign campaign;
 
-	options_parse(&options, argc, argv, keys, "TARGET", "Searches a target for violations.", 1,
-		      1);
+	options_parse(&options, argc, argv);
 	campaign = (struct campaign){
 		.target = target_or_exit(options.arguments[0]),
 		.variant = options.variant,
@@ -283,17 +269,12 @@ int verb_run(int argc, char **argv)
 /* What a text says of its schedule does not count: only its program does, and what is armed. */
 int verb_search(int argc, char **argv)
 {
-	static const int keys[] = {
-		OPT_BUG,    OPT_STRATEGY, OPT_SEED,   OPT_SCHEDULES, OPT_SECONDS,
-		OPT_FORBID, OPT_SAVE,	  OPT_CONFIG, OPT_JSON,	     0
-	};
 	static struct options options;
 	static struct repro repro;
 	static struct target target;
 	struct campaign campaign;
 
-	options_parse(&options, argc, argv, keys, "FILE",
-		      "Searches the program of a reproducer for a schedule that fails.", 1, 1);
+	options_parse(&options, argc, argv);
 	if (!repro_load(&repro, options.arguments[0]))
 		return EXIT_USAGE;
 	/* Of the target only the name is needed: it may be one that is no more. */

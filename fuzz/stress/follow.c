@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "fuzz/cli/cli.h"
 #include "fuzz/stress/stress.h"
+#include "fuzz/triage/triage.h"
 
 /* Programs that hang are not waited for as often. */
 #define RUNS_SECONDS 60.0
@@ -32,43 +32,88 @@ static void fill_repro(const struct stress *stress, const struct stress_finding 
 	repro->bug = stress->bug;
 	snprintf(repro->expect.oracle, sizeof(repro->expect.oracle), "%s", outcome->oracle);
 	snprintf(repro->expect.class, sizeof(repro->expect.class), "%s", outcome->class);
+	memcpy(repro->expect.site, outcome->site, sizeof(repro->expect.site));
 	snprintf(repro->why, sizeof(repro->why),
 		 "found by stress on threads, where no schedule can be told");
 }
 
-static void name_file(const struct stress *stress, const struct stress_finding *finding,
-		      const char *suffix, char *path, size_t room)
+/* Everything that the folder holds. Context: the parent. */
+static struct book *open_book(const struct stress *stress)
 {
-	const struct stress_outcome *outcome = &finding->outcome;
-	u64 hash = hash_text(hash_u64(HASH_SEED, stress->bug), outcome->signature);
+	static struct book book;
 
-	hash = hash_text(hash, stress->target->name);
-	snprintf(path, room, "%s/stress-%s%s%s-%08llx%s", stress->folder, outcome->oracle,
-		 outcome->class[0] ? "-" : "", outcome->class, (unsigned long long)(hash >> 32),
-		 suffix);
+	if (!book.folder)
+		book_open(&book, stress->folder);
+	return &book;
+}
+
+static void print_signature(struct buf *buf, const struct stress *stress,
+			    const struct stress_finding *finding)
+{
+	buf_printf(buf, "%s", finding->outcome.signature);
+	if (stress->bug != BUG_none)
+		buf_printf(buf, " bug %s", bug_rows[stress->bug].slug);
+}
+
+/* Programs are what artifacts are elsewhere: each counts once. */
+static void print_name(struct buf *name, const struct repro *repro)
+{
+	struct buf text = { 0 };
+
+	repro_print(&text, repro);
+	buf_printf(name, "program-%016llx",
+		   (unsigned long long)hash_text(HASH_SEED, buf_text(&text)));
+	buf_free(&text);
+}
+
+static struct known_finding *add(const struct stress *stress, const struct stress_finding *finding,
+				 const struct repro *repro, const char *signature,
+				 const char *report)
+{
+	static const struct origin here;
+	struct known_finding *known;
+	struct buf explanation = { 0 }, name = { 0 };
+	cJSON *meta = meta_create(&here, repro, &repro->expect, signature);
+
+	print_name(&name, repro);
+	meta_add_artifact(meta, buf_text(&name));
+	buf_printf(&explanation, "%s\nprogram %llu of seed %llu, %s\n\n%s", finding->outcome.text,
+		   (unsigned long long)finding->program, (unsigned long long)stress->seed,
+		   CONFIG_NAME, report);
+	known = book_add(open_book(stress), repro, meta, &explanation);
+	buf_free(&explanation);
+	buf_free(&name);
+	return known;
+}
+
+static void count_known(struct known_finding *known, const struct repro *repro)
+{
+	struct buf name = { 0 };
+
+	print_name(&name, repro);
+	if (known->meta && meta_add_artifact(known->meta, buf_text(&name)))
+		known->changed = true;
+	book_write(known);
+	buf_free(&name);
 }
 
 void stress_save(const struct stress *stress, struct stress_finding *finding, const char *report)
 {
 	static struct repro repro;
-	struct buf text = { 0 }, beside = { 0 };
-	char path[sizeof(finding->path)];
+	struct buf signature = { 0 };
+	struct known_finding *known;
 
 	fill_repro(stress, finding, &repro);
-	repro_print(&text, &repro);
-	name_file(stress, finding, ".repro", path, sizeof(path));
-	if (file_write(path, buf_text(&text), text.size))
-		memcpy(finding->path, path, sizeof(path));
+	print_signature(&signature, stress, finding);
+	known = book_find(open_book(stress), buf_text(&signature));
+	if (known)
+		count_known(known, &repro);
 	else
-		fprintf(stderr, "%s\n", buf_text(&text));
-	buf_printf(&beside, "%s\nprogram %llu of seed %llu, %s\n\n%s", finding->outcome.text,
-		   (unsigned long long)finding->program, (unsigned long long)stress->seed,
-		   CONFIG_NAME, report);
-	name_file(stress, finding, ".txt", path, sizeof(path));
-	if (!file_write(path, buf_text(&beside), beside.size))
-		fprintf(stderr, "%s\n", buf_text(&beside));
-	buf_free(&text);
-	buf_free(&beside);
+		known = add(stress, finding, &repro, buf_text(&signature), report);
+	finding->known = known && !known->is_new;
+	if (known)
+		snprintf(finding->path, sizeof(finding->path), "%s/finding.repro", known->path);
+	buf_free(&signature);
 }
 
 static void run_again(const struct stress *stress, struct stress_finding *finding)
@@ -172,21 +217,58 @@ static bool saved_path(const char *text, char *path, size_t room)
 	return found;
 }
 
+static struct known_finding *known_of(const struct stress *stress,
+				      const struct stress_finding *finding)
+{
+	struct buf signature = { 0 };
+	struct known_finding *known;
+
+	print_signature(&signature, stress, finding);
+	known = book_find(open_book(stress), buf_text(&signature));
+	buf_free(&signature);
+	return known;
+}
+
+/* The text with a schedule, at @saved, becomes the finding's; that of the program stays beside it. */
+static void take_reproducer(const struct stress *stress, struct stress_finding *finding,
+			    const char *row, const char *saved)
+{
+	static struct repro repro;
+	struct known_finding *known = known_of(stress, finding);
+	struct buf program = { 0 }, text = { 0 }, content = { 0 };
+	const struct folder_file files[] = { { "program.repro", &program },
+					     { "finding.repro", &text },
+					     { "meta.json", &content } };
+	struct text_error error;
+
+	if (known && known->meta && artifact_read(&program, finding->path) &&
+	    artifact_read(&text, saved) &&
+	    repro_parse(&repro, buf_text(&text), text.size, &error)) {
+		meta_set(known->meta, "config", cJSON_CreateString(row));
+		meta_set(known->meta, "minimised", cJSON_CreateBool(!repro.schedule.strategy[0]));
+		meta_set_repro(known->meta, &repro, &text);
+		meta_set_replay(known->meta, known->path);
+		meta_print(&content, known->meta);
+		if (folder_update(known->path, files, ARRAY_SIZE(files))) {
+			memcpy(finding->reproducer, finding->path, sizeof(finding->reproducer));
+			finding->row = row;
+		} else {
+			fprintf(stderr, "%s\n", buf_text(&text));
+		}
+	}
+	buf_free(&program);
+	buf_free(&text);
+	buf_free(&content);
+}
+
 /* Return: whether the tool of that configuration is built; it then has tried, or says why it could not. */
 static bool search_with(const struct stress *stress, struct stress_finding *finding,
 			const char *row)
 {
-	char seconds[32], binary[1100];
-	char *words[] = { (char *)stress->tool,
-			  "search",
-			  finding->path,
-			  "--config",
-			  (char *)row,
-			  "--seconds",
-			  seconds,
-			  "--save",
-			  (char *)stress->folder,
-			  NULL };
+	char seconds[32], binary[1100], saved[1200];
+	struct buf folder = { 0 };
+	char *words[] = { (char *)stress->tool, "search", finding->path, "--config", (char *)row,
+			  "--seconds",		seconds,  "--save",	 NULL,	     NULL };
 	struct buf output = { 0 };
 	int code;
 
@@ -195,10 +277,12 @@ static bool search_with(const struct stress *stress, struct stress_finding *find
 	if (access(binary, X_OK))
 		return false;
 	snprintf(seconds, sizeof(seconds), "%.3f", stress->search_seconds);
+	folder_hidden(&folder, stress->folder, ".search");
+	words[ARRAY_SIZE(words) - 2] = folder.data;
 	code = run_tool(words, &output);
 	if (code >= EXIT_SAFETY && code <= EXIT_SANITIZER &&
-	    saved_path(buf_text(&output), finding->reproducer, sizeof(finding->reproducer)))
-		finding->row = row;
+	    saved_path(buf_text(&output), saved, sizeof(saved)))
+		take_reproducer(stress, finding, row, saved);
 	else if (code == EXIT_EXPECTED)
 		snprintf(finding->why_not, sizeof(finding->why_not),
 			 "no schedule that %s tried in %.0f seconds fails", row,
@@ -207,6 +291,8 @@ static bool search_with(const struct stress *stress, struct stress_finding *find
 		snprintf(finding->why_not, sizeof(finding->why_not), "interrupted");
 	else
 		say_why(&output, row, finding);
+	folder_remove(buf_text(&folder));
+	buf_free(&folder);
 	buf_free(&output);
 	return true;
 }
@@ -231,11 +317,13 @@ static void search_schedule(const struct stress *stress, struct stress_finding *
 			 "nothing is built that could search: ./build.sh build %s", rows[nr - 1]);
 }
 
-void stress_follow(const struct stress *stress, struct stress_finding *finding)
+static void try_search(const struct stress *stress, struct stress_finding *finding)
 {
-	run_again(stress, finding);
 	if (stress_interrupted())
 		snprintf(finding->why_not, sizeof(finding->why_not), "interrupted");
+	else if (finding->known)
+		snprintf(finding->why_not, sizeof(finding->why_not),
+			 "it was known before, and is only counted");
 	else if (!(stress->search_seconds > 0))
 		snprintf(finding->why_not, sizeof(finding->why_not), "not searched for");
 	else if (!finding->path[0])
@@ -245,4 +333,18 @@ void stress_follow(const struct stress *stress, struct stress_finding *finding)
 			 "%s is not there: ./build.sh build fiber-plain", stress->tool);
 	else
 		search_schedule(stress, finding);
+}
+
+void stress_follow(const struct stress *stress, struct stress_finding *finding)
+{
+	struct known_finding *known = known_of(stress, finding);
+
+	run_again(stress, finding);
+	if (known && known->meta && !finding->known) {
+		meta_set(known->meta, "failed", cJSON_CreateNumber(finding->failed));
+		meta_set(known->meta, "runs", cJSON_CreateNumber(finding->runs));
+		known->changed = true;
+		book_write(known);
+	}
+	try_search(stress, finding);
 }

@@ -18,37 +18,6 @@
 extern const char mmurace_reports_by_exit_code[];
 const char mmurace_reports_by_exit_code[] = "yes";
 
-enum stress_key {
-	KEY_SECONDS = 256,
-	KEY_THREADS,
-	KEY_SEED,
-	KEY_VARIANT,
-	KEY_BUG,
-	KEY_SAVE,
-	KEY_YIELD,
-	KEY_RUNS,
-	KEY_SEARCH,
-	KEY_CONFIG,
-	KEY_MEMORY,
-};
-
-static const struct argp_option known[] = {
-	{ "seconds", KEY_SECONDS, "N", 0, "stress for so long, findings apart (60)", 0 },
-	{ "threads", KEY_THREADS, "N", 0, "of each program (as the target has tasks, 4 at least)",
-	  0 },
-	{ "seed", KEY_SEED, "N", 0, "seed of the programs (1)", 0 },
-	{ "variant", KEY_VARIANT, "V", 0, "default, upstream, or KNOB=VALUE,...", 0 },
-	{ "bug", KEY_BUG, "SLUG", 0, "arm this bug; none: arm nothing", 0 },
-	{ "save", KEY_SAVE, "FOLDER", 0, "where findings go (out/findings/stress)", 0 },
-	{ "yield", KEY_YIELD, "N", 0, "points between two random yields (64); 0: none", 0 },
-	{ "runs", KEY_RUNS, "N", 0, "run the program of a finding so often again (50)", 0 },
-	{ "search", KEY_SEARCH, "SECONDS", 0, "search so long for a schedule of it (10); 0: not",
-	  0 },
-	{ "config", KEY_CONFIG, "ROW", 0, "the configuration to run", 0 },
-	{ "memory", KEY_MEMORY, "MIB", 0, "the memory that there is (what the system says)", 0 },
-	{ 0 }
-};
-
 struct request {
 	struct stress stress;
 	bool has_bug;
@@ -89,22 +58,22 @@ static void config_or_exit(const char *name)
 static error_t parse_number(int key, char *arg, struct stress *stress)
 {
 	switch (key) {
-	case KEY_SECONDS:
+	case OPT_STRESS_SECONDS:
 		stress->seconds = seconds_or_exit("seconds", arg, false);
 		return 0;
-	case KEY_THREADS:
+	case OPT_STRESS_THREADS:
 		stress->threads = (u32)number_or_exit("threads", arg, 1, TASKS_MAX);
 		return 0;
-	case KEY_SEED:
+	case OPT_STRESS_SEED:
 		stress->seed = number_or_exit("seed", arg, 0, ~0ull);
 		return 0;
-	case KEY_YIELD:
+	case OPT_STRESS_YIELD:
 		stress->points_per_yield = (u32)number_or_exit("yield", arg, 0, 1000000);
 		return 0;
-	case KEY_RUNS:
+	case OPT_STRESS_RUNS:
 		stress->runs = (u32)number_or_exit("runs", arg, 0, 100000);
 		return 0;
-	case KEY_SEARCH:
+	case OPT_STRESS_SEARCH:
 		stress->search_seconds = seconds_or_exit("search", arg, true);
 		return 0;
 	default:
@@ -117,20 +86,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct request *request = state->input;
 
 	switch (key) {
-	case KEY_VARIANT:
+	case OPT_VARIANT:
 		request->stress.variant = variant_or_exit(arg);
 		return 0;
-	case KEY_BUG:
+	case OPT_BUG:
 		request->has_bug = true;
 		request->stress.bug = bug_or_exit(arg);
 		return 0;
-	case KEY_SAVE:
+	case OPT_STRESS_SAVE:
 		request->stress.folder = arg;
 		return 0;
-	case KEY_CONFIG:
+	case OPT_CONFIG:
 		config_or_exit(arg);
 		return 0;
-	case KEY_MEMORY:
+	case OPT_STRESS_MEMORY:
 		request->memory = number_or_exit("memory", arg, 1, 1 << 30) << 20;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -158,8 +127,9 @@ static void out_path(char *path, size_t room, const char *below)
 static void request_parse(struct request *request, int argc, char **argv)
 {
 	static char tool[PATH_MAX + 64], folder[PATH_MAX + 64], name[] = "mmurace stress";
-	struct argp argp = { known, parse, "TARGET", "Runs a target's programs on threads.",
-			     NULL,  NULL,  NULL };
+	static struct argp_option list[OPTIONS_MAX];
+	const struct verb *verb = verb_by_name("stress");
+	struct argp argp = { list, parse, verb->arguments, verb->what, NULL, NULL, NULL };
 
 	out_path(tool, sizeof(tool), "bin/mmurace");
 	*request = (struct request){ .memory = stress_memory_available() };
@@ -172,6 +142,7 @@ static void request_parse(struct request *request, int argc, char **argv)
 		.search_seconds = 10,
 		.tool = tool,
 	};
+	verb_options(verb, list);
 	argv[0] = name;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, request);
@@ -232,22 +203,6 @@ static void check_memory(const struct request *request)
 
 /* --- what came out --- */
 
-/* @path as a word that a shell can be given. */
-static void print_word(const char *path)
-{
-	if (!path[strcspn(path, " \t\n'\"\\$`&;|<>()*?[]#~!{}")]) {
-		printf("%s", path);
-		return;
-	}
-	putchar('\'');
-	for (; *path; path++)
-		if (*path == '\'')
-			printf("'\\''");
-		else
-			putchar(*path);
-	putchar('\'');
-}
-
 static void tell(const struct stress_finding *finding)
 {
 	printf("  %s\n    %s\n", finding->outcome.signature, finding->outcome.text);
@@ -256,10 +211,12 @@ static void tell(const struct stress_finding *finding)
 	if (finding->path[0])
 		printf("    saved %s\n", finding->path);
 	if (finding->reproducer[0]) {
-		printf("    a schedule that fails every time: mmurace replay --config %s ",
-		       finding->row);
-		print_word(finding->reproducer);
-		printf("\n");
+		struct buf word = { 0 };
+
+		word_print(&word, finding->reproducer);
+		printf("    a schedule that fails every time: mmurace replay --config %s %s\n",
+		       finding->row, buf_text(&word));
+		buf_free(&word);
 	} else {
 		printf("    no schedule: %s\n", finding->why_not);
 	}
@@ -312,6 +269,7 @@ int verb_stress(int argc, char **argv)
 	static struct stress_report report;
 	static struct request request;
 
+	json_prepare();
 	request_parse(&request, argc, argv);
 	check_cores(&request.stress);
 	check_memory(&request);

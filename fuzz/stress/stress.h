@@ -46,7 +46,8 @@ enum stress_kind {
 struct stress_outcome {
 	enum stress_kind kind;
 	char oracle[24], class[32]; /* as texts write an expectation */
-	char signature[200]; /* equal: the same finding */
+	char site[2][SITE_TEXT_MAX]; /* of a report */
+	char signature[400]; /* equal: the same finding */
 	char text[600]; /* what is to be said, of a report its first line */
 };
 
@@ -55,6 +56,7 @@ struct stress_finding {
 	u64 program; /* number of the first one that shows it */
 	u64 seen;
 	u32 failed, runs; /* of its program, run again */
+	bool known; /* its folder was there before */
 	char path[1024]; /* its text; "" if it could not be written */
 	char reproducer[1024]; /* "" if there is none: then why */
 	const char *row; /* configuration in which the reproducer was found */
@@ -81,7 +83,7 @@ void stress_draw(const struct stress *stress, u64 nr, struct program *program);
 void stress_run(const struct stress *stress, const struct program *program, u64 seed,
 		struct stress_outcome *outcome);
 
-/* --- reports (signature.c) --- */
+/* --- what comes out (outcome.c) --- */
 
 /* From how a child has died. */
 void stress_outcome_of_death(struct stress_outcome *outcome, const struct death *death);

@@ -63,87 +63,21 @@ static void memory_adds_up(void **state)
 	buf_free(&text);
 }
 
-/* What a report of each sanitizer looks like, shortened. */
-static const char race[] = "==================\n"
-			   "WARNING: ThreadSanitizer: data race (pid=7)\n"
-			   "  Write of size 8 at 0x7b0400000000 by thread T2:\n"
-			   "    #0 memset <null> (mmurace+0x1)\n"
-			   "    #1 kern_free src/kern/shared/memory.c:3:5 (mmurace+0x2)\n"
-			   "    #2 zap_last src/mmu/zap.c:10:2 (mmurace+0x3)\n"
-			   "    #3 zap_first src/mmu/zap.c:20:2 (mmurace+0x3)\n"
-			   "\n"
-			   "  Previous read of size 8 at 0x7b0400000000 by thread T1:\n"
-			   "    #0 fault_reads src/mmu/map.c:10:2 (mmurace+0x4)\n"
-			   "    #1 task_body src/workload/execute.c:9:1 (mmurace+0x5)\n"
-			   "\n";
-static const char race_other_way[] = "WARNING: ThreadSanitizer: data race (pid=8)\n"
-				     "  Read of size 8 at 0x7b0400000008 by thread T1:\n"
-				     "    #0 fault_reads src/mmu/map.c:11:2 (mmurace+0x4)\n"
-				     "\n"
-				     "  Previous write of size 8 at 0x7b0400000008 by thread T2:\n"
-				     "    #0 zap_last src/mmu/zap.c:10:2 (mmurace+0x3)\n";
-static const char use[] =
-	"==9==ERROR: AddressSanitizer: use-after-poison on address 0x1 at pc 0x2\n"
-	"READ of size 8 at 0x1 thread T3\n"
-	"    #0 0x5555 in step_down src/mmu/tdp_iter.c:44:2\n"
-	"    #1 0x5556 in zap src/mmu/zap.c:44:2\n"
-	"Thread T3 created by T0 here:\n"
-	"    #0 0x5557 in program_execute src/workload/execute.c:1:2\n";
-
-/* One of the stacks is lost, as happens when much was done in between. What made the lock has no part in the race. */
-static const char unrestored[] =
-	"WARNING: ThreadSanitizer: data race (pid=8)\n"
-	"  Read of size 8 at 0x7b0400000008 by thread T1:\n"
-	"    #0 fault_reads src/mmu/map.c:11:2 (mmurace+0x4)\n"
-	"\n"
-	"  Previous write of size 8 at 0x7b0400000008 by thread T2:\n"
-	"    [failed to restore the stack]\n"
-	"\n"
-	"  Location is global 'memory_arena' of size 2228224 at 0x1\n"
-	"\n"
-	"  Mutex M1 (0x000001) created at:\n"
-	"    #0 kvm_create src/mmu/vm.c:5:2 (mmurace+0x6)\n"
-	"\n"
-	"  Thread T1 (tid=2, running) created by main thread at:\n"
-	"    #0 program_execute src/workload/execute.c:1:2 (mmurace+0x6)\n";
-/* Of locks taken in two orders (the helper gives it the other's name) the stacks begin with the lock. */
-static const char inversion[] = "WARNING: ThreadSanitizer: data race (pid=8)\n"
-				"  Mutex M2 acquired here while holding mutex M1 in thread T1:\n"
-				"    #0 shrink src/host/age.c:11:2 (mmurace+0x4)\n"
-				"\n"
-				"  Mutex M1 acquired here while holding mutex M2 in thread T2:\n"
-				"    #0 grow src/host/gup.c:10:2 (mmurace+0x3)\n";
-
-static void outcome_of(const char *report, struct stress_outcome *outcome)
+static void deaths_are_named_by_kind_and_sites(void **state)
 {
-	struct death death = { .died = true, .kind = VERDICT_SANITIZER };
+	struct death death = { .died = true, .kind = VERDICT_SANITIZER, .class = "data-race" };
+	struct stress_outcome outcome;
 
-	buf_append(&death.report, report, strlen(report));
-	snprintf(death.class, sizeof(death.class), "%s",
-		 strstr(report, "data race") ? "data-race" : "use-after-poison");
-	snprintf(death.what, sizeof(death.what), "%.*s", (int)strcspn(report, "\n"), report);
-	stress_outcome_of_death(outcome, &death);
-	buf_free(&death.report);
-}
-
-static void reports_are_named_by_their_frames(void **state)
-{
-	struct stress_outcome outcome, other;
-
-	outcome_of(race, &outcome);
+	snprintf(death.site[0], sizeof(death.site[0]), "fault_reads");
+	stress_outcome_of_death(&outcome, &death);
+	assert_string_equal(outcome.signature, "sanitizer data-race fault_reads");
+	snprintf(death.site[1], sizeof(death.site[1]), "zap_last");
+	stress_outcome_of_death(&outcome, &death);
 	assert_string_equal(outcome.signature, "sanitizer data-race fault_reads / zap_last");
 	assert_int_equal(stress_exit_code(outcome.kind), EXIT_SANITIZER);
-	outcome_of(race_other_way, &other);
-	assert_string_equal(outcome.signature, other.signature);
-	outcome_of(use, &outcome);
-	assert_string_equal(outcome.signature, "sanitizer use-after-poison step_down");
-	outcome_of(unrestored, &outcome);
-	assert_string_equal(outcome.signature, "sanitizer data-race fault_reads");
-	outcome_of(inversion, &outcome);
-	assert_string_equal(outcome.signature, "sanitizer data-race grow / shrink");
-	/* Without a symbolizer there is still the kind. */
-	outcome_of("WARNING: ThreadSanitizer: data race\n    #0 <null> <null> (x+0x1)\n", &outcome);
-	assert_string_equal(outcome.signature, "sanitizer data-race");
+	death.kind = VERDICT_FRAMEWORK;
+	stress_outcome_of_death(&outcome, &death);
+	assert_int_equal(stress_exit_code(outcome.kind), EXIT_FRAMEWORK);
 }
 
 static void hang(void *ctx)
@@ -263,7 +197,7 @@ static int take_down(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(programs_are_as_wide_as_asked),
 	cmocka_unit_test(memory_adds_up),
-	cmocka_unit_test(reports_are_named_by_their_frames),
+	cmocka_unit_test(deaths_are_named_by_kind_and_sites),
 	cmocka_unit_test(children_die_and_hang),
 	cmocka_unit_test(nothing_is_found_without_a_bug),
 	cmocka_unit_test(findings_are_saved_and_run_again),

@@ -51,13 +51,27 @@ expect 0 '16 threads take turns on 1 core' taskset -c 0 "$MMURACE" stress $targe
 expect 81 'stale_mapping SM1' "$MMURACE" stress $target --bug zap_stops_early --seconds 2 --runs 20 --search 0 --save "$work/found"
 grep -qE 'fails [0-9]+ of 20 times' "$work/output" || { echo "expected k of n"; failed=1; }
 grep -qE 'no schedule: not searched for' "$work/output" || { echo "expected why there is no schedule"; failed=1; }
-ls "$work"/found/stress-stale_mapping-SM1-*.repro "$work"/found/stress-stale_mapping-SM1-*.txt >/dev/null || failed=1
+for file in finding.repro explain.txt meta.json; do
+	[ -s "$work"/found/stale_mapping-SM1-*/$file ] || { echo "expected $file in a folder of the finding"; failed=1; }
+done
+expect 0 '"runs":[[:space:]]*20,?$' cat "$work"/found/stale_mapping-SM1-*/meta.json
+# what is known is counted
+expect 81 'it was known before' "$MMURACE" stress $target --bug zap_stops_early --seconds 2 --seed 2 --runs 2 --search 0 --save "$work/found"
+[ "$(grep -o 'program-[0-9a-f]*' "$work"/found/stale_mapping-SM1-*/meta.json | sort -u | wc -l)" -eq 2 ] || {
+	echo "expected the programs of two runs"
+	cat "$work"/found/stale_mapping-SM1-*/meta.json
+	failed=1
+}
 
 # and to a schedule, where something is built that can search
 if [ -x "$OUT/fiber-plain/bin/mmurace" ] && [ -x "$OUT/bin/mmurace" ]; then
 	expect 81 'mmurace replay --config fiber-[a-z]+ ' "$MMURACE" stress $target --bug zap_stops_early --seconds 1 --runs 2 --save "$work/with space"
 	replay=$(sed -n 's/.*every time: mmurace //p' "$work/output" | head -1)
 	eval "expect 0 . '$OUT/bin/mmurace' $replay"
+	# The text with a schedule is the finding's, that of the program stays beside it; nothing else is left.
+	folder=$(dirname "$(ls "$work/with space"/*/program.repro | head -1)")
+	[ "$(ls -A "$folder" | xargs)" = "explain.txt finding.repro meta.json program.repro" ] || { ls -A "$folder"; failed=1; }
+	ls -A "$work/with space" | grep '^[.]' && { echo "something hidden is left"; failed=1; }
 fi
 
 # an interrupt ends it cleanly, with the table

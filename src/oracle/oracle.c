@@ -31,7 +31,40 @@ static struct oracle_stats stats;
 static struct oracle_config config;
 static void (*violation_hook)(void);
 static void (*tap)(const struct event *event);
+static void (*write_hook)(u32 state);
 static bool special; /* tapped, or decided already */
+
+static u32 entry_kind(bool leaf, bool table, u64 pte)
+{
+	if (leaf || table)
+		return leaf ? 1 : 2;
+	return pte == SPTE_FROZEN ? 3 : ghost_is_mmio(pte) ? 4 : 0;
+}
+
+/* What oracle_on_write() promises: kinds of values in a mixed radix, and bits. */
+__noinline static void tell_write(const struct event_spte_changed *event)
+{
+	const struct ghost_change *change = &ghost.change;
+	const struct ghost_task *task = ghost_task(event->head.task);
+	const struct ghost_table *root;
+	u32 state;
+
+	if (!change->level)
+		return;
+	root = ghost_linked_table(change->root);
+	state = entry_kind(change->was_leaf, change->was_table, event->old);
+	state = state * 5 + entry_kind(change->is_leaf, change->is_table, event->new);
+	state = state * 3 + (task->mmu_locks ? 1 + task->mmu_exclusive : 0);
+	state = state * 4 + (u32)event->how;
+	state = state * 3 + (!ghost.active ? 0 : ghost_in_hull(change->gfn) ? 2 : 1);
+	state = state * 4 + (root ? root->flags & (GHOST_INVALID | GHOST_ZAPPED) : 0) / 2;
+	state = state * 3 + (!task->fault.active ? 0 : task->fault.snapshot == ghost.seq ? 1 : 2);
+	state = state * 2 + (event->expected != event->old);
+	state = state * 2 + (ghost.nr_started != 0);
+	state = state * 2 + ghost.memslot.going;
+	state = state * 2 + (task->depth != 0);
+	write_hook(state);
+}
 
 /* With @id a constant, what remains of this are the calls that the event has to see. */
 __attribute__((always_inline)) static inline void judge(const struct event *event, u32 id)
@@ -45,6 +78,8 @@ __attribute__((always_inline)) static inline void judge(const struct event *even
 		return;
 	if (ghost_interest >> id & 1)
 		ghost_event(event, id);
+	if (id == EVENT_spte_changed && unlikely(write_hook))
+		tell_write((const void *)event);
 #define ORACLE(name, what)                                                          \
 	if ((name##_interest >> id & 1) && judge_matters(ORACLE_##name, event, id)) \
 		name##_event(event);
@@ -117,6 +152,11 @@ void oracle_tap(void (*new_tap)(const struct event *event))
 {
 	tap = new_tap;
 	set_interest();
+}
+
+void oracle_on_write(void (*hook)(u32 state))
+{
+	write_hook = hook;
 }
 
 const struct oracle_stats *oracle_stats(void)

@@ -99,6 +99,13 @@ void oracle_on_violation(void (*hook)(void));
  */
 void oracle_tap(void (*tap)(const struct event *event));
 
+/*
+ * @hook is handed the state of the protocol at each change of a linked table entry, before it is judged: a number
+ * made of who writes, with which lock, from what to what, and of what is open meanwhile. Equal states have equal
+ * numbers. For engines that keep inputs by it. NULL ends that. Context of the hook: any; calls no library.
+ */
+void oracle_on_write(void (*hook)(u32 state));
+
 const struct oracle_stats *oracle_stats(void);
 void oracle_stats_clear(void);
 

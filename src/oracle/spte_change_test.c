@@ -80,6 +80,38 @@ static void frozen_has_an_owner(void **state)
 	convicted(ORACLE_spte_change, "C6");
 }
 
+static u32 nr_told, told[8];
+
+static void tell(u32 written_under)
+{
+	told[nr_told++] = written_under;
+}
+
+/* Equal writes have equal numbers, and what is open meanwhile makes them differ. */
+static void writes_are_told_with_their_state(void **state)
+{
+	world_locked(0);
+	nr_told = 0;
+	oracle_on_write(tell);
+	change(table, 3, SPTE_FROZEN);
+	change(table, 3, SPTE_NONPRESENT);
+	change(table, 4, SPTE_FROZEN);
+	change(table, 4, SPTE_NONPRESENT);
+	event(invalidate_begun);
+	event(invalidate_range_added, .start = 3, .end = 4);
+	change(table, 3, SPTE_FROZEN);
+	change(table, 4, SPTE_FROZEN);
+	oracle_on_write(NULL);
+	change(table, 3, SPTE_NONPRESENT);
+	assert_int_equal(nr_told, 6);
+	assert_int_not_equal(told[0], told[1]); /* another value */
+	assert_int_equal(told[0], told[2]);
+	assert_int_equal(told[1], told[3]);
+	assert_int_not_equal(told[0], told[4]); /* an invalidation has the page */
+	assert_int_not_equal(told[4], told[5]); /* has another one */
+	assert_int_not_equal(told[0], told[5]);
+}
+
 static void detached_tables_stay_empty(void **state)
 {
 	world_mapped(3);
@@ -409,6 +441,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(believed_value),
 	cmocka_unit_test(leaf_changes),
 	cmocka_unit_test(frozen_has_an_owner),
+	cmocka_unit_test(writes_are_told_with_their_state),
 	cmocka_unit_test(detached_tables_stay_empty),
 	cmocka_unit_test(who_may_write),
 	cmocka_unit_test(mmio_and_frozen_replace_nothing),

@@ -36,27 +36,8 @@
 
 #include "workload/workload_internal.h"
 
-enum tag {
-	TAG_NONE,
-	TAG_OP,
-	TAG_DIRECTIVE,
-	TAG_TASK,
-	TAG_SLOT,
-	TAG_MAP,
-	TAG_SEQ,
-	TAG_LIMIT,
-	TAG_LEVELS,
-	TAG_SUBSCRIBERS,
-	TAG_ABSENT,
-	TAG_DIRTY,
-	TAG_KNOBS,
-};
-
 /* What one byte has room for; a knob that is new comes behind them. */
-#define HEADER_KNOBS  KNOB_fast_page_fault
-#define FLAG_START    1u
-#define FLAG_BARE     2u
-#define SCHEDULES_MAX 32u
+#define HEADER_KNOBS KNOB_fast_page_fault
 
 _Static_assert(OP_COUNT <= 64 && ACCESS_COUNT <= 4, "an op and its access share a byte");
 _Static_assert(TASKS_MAX <= 16 && OPS_MAX <= 16, "numbers have 4 bits");
@@ -69,21 +50,6 @@ _Static_assert(INPUT_HEADER_BYTES +
 						     MAPS_MAX + 6 + DIRECTIVES_MAX) <=
 		       INPUT_BYTES_MAX,
 	       "whatever is encoded fits");
-
-static u64 get(const u8 *data, u32 nr_bytes)
-{
-	u64 value = 0;
-
-	while (nr_bytes--)
-		value = value << 8 | data[nr_bytes];
-	return value;
-}
-
-static void put(u8 *data, u32 nr_bytes, u64 value)
-{
-	for (u32 i = 0; i < nr_bytes; i++)
-		data[i] = (u8)(value >> 8 * i);
-}
 
 /* --- variants --- */
 
@@ -164,11 +130,21 @@ static void decode_kind(struct decoder *decoder, u32 nr, const u8 *record)
 	task->vcpu = record[2] % VCPUS_MAX;
 }
 
+void input_get_op(const u8 *record, struct op *op)
+{
+	*op = (struct op){ .id = record[1] % 64 % OP_COUNT, .access = record[1] >> 6 };
+	op->slot = op_form(op)->in_slot ? record[3] >> 4 & 7 : record[2];
+	op->start = input_get(record + 4, 4);
+	op->end = op->start + 1 +
+		  input_get(record + 2, 2) % (op_form(op)->in_slot ? 0x1000 : 0x10000);
+}
+
 static void decode_op(struct decoder *decoder, u32 nr, const u8 *record)
 {
-	struct op op = { .id = record[1] % 64 % OP_COUNT, .access = record[1] >> 6 };
 	struct task_program *task;
+	struct op op;
 
+	input_get_op(record, &op);
 	if (nr == TASK_RCU)
 		return;
 	task = decode_task(decoder, nr);
@@ -178,9 +154,6 @@ static void decode_op(struct decoder *decoder, u32 nr, const u8 *record)
 	}
 	if (task->nr_ops == OPS_MAX)
 		return;
-	op.slot = op_form(&op)->in_slot ? record[3] >> 4 & 7 : record[2];
-	op.start = get(record + 4, 4);
-	op.end = op.start + 1 + get(record + 2, 2) % (op_form(&op)->in_slot ? 0x1000 : 0x10000);
 	task->ops[task->nr_ops++] = op;
 }
 
@@ -188,8 +161,8 @@ static void decode_slot(struct decoder *decoder, u32 nr, bool absent, const u8 *
 {
 	struct world *world = &decoder->program->world;
 	u32 id = nr % SLOTS_MAX;
-	u32 packed = (u32)get(record + 1, 3);
-	gfn_t start = get(record + 4, 4);
+	u32 packed = (u32)input_get(record + 1, 3);
+	gfn_t start = input_get(record + 4, 4);
 
 	if (!decoder->has_slots)
 		world->nr_slots = world->absent = 0;
@@ -210,7 +183,7 @@ static void decode_slot(struct decoder *decoder, u32 nr, bool absent, const u8 *
 static void decode_map(struct decoder *decoder, u32 nr, const u8 *record)
 {
 	struct world *world = &decoder->program->world;
-	hva_t start = get(record + 1, 2);
+	hva_t start = input_get(record + 1, 2);
 
 	if (!decoder->has_maps)
 		world->nr_maps = 0;
@@ -219,7 +192,7 @@ static void decode_map(struct decoder *decoder, u32 nr, const u8 *record)
 		return;
 	world->maps[world->nr_maps++] = (struct map_line){
 		.start = start,
-		.end = start + 1 + get(record + 3, 2),
+		.end = start + 1 + input_get(record + 3, 2),
 		.order = record[5] % 3 * world->geometry,
 		.read_only = nr & 1,
 	};
@@ -245,10 +218,10 @@ static void decode_scalar(struct world *world, const u8 *record)
 {
 	switch (record[0] & 15) {
 	case TAG_SEQ:
-		world->seq = get(record + 1, 7);
+		world->seq = input_get(record + 1, 7);
 		break;
 	case TAG_LIMIT:
-		world->points_max = get(record + 4, 4);
+		world->points_max = input_get(record + 4, 4);
 		break;
 	case TAG_LEVELS:
 		world->levels = record[1];
@@ -257,7 +230,7 @@ static void decode_scalar(struct world *world, const u8 *record)
 		world->subscribers = record[1];
 		break;
 	case TAG_KNOBS:
-		variant_decode(&world->variant, HEADER_KNOBS, KNOB_COUNT, get(record + 1, 7));
+		variant_decode(&world->variant, HEADER_KNOBS, KNOB_COUNT, input_get(record + 1, 7));
 		break;
 	default: /* directives have their turn when the tasks are known; the rest is unknown */
 		break;
@@ -297,34 +270,41 @@ static u8 task_fold(const struct program *program, u32 task)
 	return (u8)(task == TASK_RCU ? TASK_RCU : task % program->nr_tasks);
 }
 
-static void decode_directive(struct schedule *schedule, const struct program *program,
-			     const u8 *record)
+void input_get_directive(const u8 *record, struct directive *directive)
 {
-	struct directive *directive = &schedule->directives[schedule->nr_directives];
-	u32 argument = (u32)get(record + 4, 2);
+	u32 argument = (u32)input_get(record + 4, 2);
 
-	if ((record[0] & 15) != TAG_DIRECTIVE || schedule->nr_directives == DIRECTIVES_MAX)
-		return;
-	schedule->nr_directives++;
 	memset(directive, 0, sizeof(*directive));
-	directive->task = task_fold(program, record[0] >> 4);
-	directive->op = record[1] & 15;
-	if (directive->task == TASK_RCU)
-		directive->op |= (u16)(get(record + 6, 2) << 4);
-	else
-		directive->op %= program->tasks[directive->task].nr_ops;
+	directive->task = record[0] >> 4;
+	directive->op = (u16)((record[1] & 15) | input_get(record + 6, 2) << 4);
 	directive->place = (record[1] >> 4 & 3) % (AT_END + 1);
-	directive->ordinal = (u32)get(record + 2, 2);
+	directive->ordinal = (u32)input_get(record + 2, 2);
 	if (record[1] >> 6 & 1) {
 		directive->action = DO_ANSWER;
 		directive->place = AT_SITE;
 		directive->answer = argument;
 	} else {
 		directive->action = DO_SWITCH;
-		directive->to = task_fold(program, argument);
+		directive->to = (u8)(argument % 256);
 	}
 	if (directive->place == AT_SITE && !directive->ordinal)
 		directive->ordinal = 1;
+}
+
+static void decode_directive(struct schedule *schedule, const struct program *program,
+			     const u8 *record)
+{
+	struct directive *directive = &schedule->directives[schedule->nr_directives];
+
+	if ((record[0] & 15) != TAG_DIRECTIVE || schedule->nr_directives == DIRECTIVES_MAX)
+		return;
+	schedule->nr_directives++;
+	input_get_directive(record, directive);
+	directive->task = task_fold(program, directive->task);
+	if (directive->task != TASK_RCU)
+		directive->op = (directive->op & 15) % program->tasks[directive->task].nr_ops;
+	if (directive->action == DO_SWITCH)
+		directive->to = task_fold(program, (u32)input_get(record + 4, 2));
 }
 
 void input_decode(struct input *input, const struct target *target, const u8 *data, size_t size)
@@ -340,7 +320,7 @@ void input_decode(struct input *input, const struct target *target, const u8 *da
 		memcpy(header, data, size < sizeof(header) ? size : sizeof(header));
 	nr_records = size < sizeof(header) ? 0 : (size - sizeof(header)) / INPUT_RECORD_BYTES;
 	variant_decode(&variant, 0, HEADER_KNOBS, header[4]);
-	program_generate(program, target, get(header, 4), &variant);
+	program_generate(program, target, input_get(header, 4), &variant);
 	if (header[7] & FLAG_BARE)
 		world_clear(&program->world, &variant);
 	for (size_t i = 0; i < nr_records; i++)
@@ -349,7 +329,7 @@ void input_decode(struct input *input, const struct target *target, const u8 *da
 	program_repair(program);
 
 	memset(schedule->strategy, 0, sizeof(schedule->strategy));
-	schedule->seed = get(header + 8, 8);
+	schedule->seed = input_get(header + 8, 8);
 	schedule->has_first = header[7] & FLAG_START;
 	schedule->first = schedule->has_first ? (header[7] >> 4) % program->nr_tasks : 0;
 	schedule->nr_directives = 0;
@@ -368,7 +348,7 @@ struct encoder {
 };
 
 /* Return: a record of zeroes but for its first byte; a dummy when there is no room. */
-static u8 *encode_record(struct encoder *encoder, enum tag tag, u32 nr)
+static u8 *encode_record(struct encoder *encoder, enum input_tag tag, u32 nr)
 {
 	static u8 dummy[INPUT_RECORD_BYTES];
 	u8 *record = encoder->data + encoder->size;
@@ -403,7 +383,7 @@ static void encode_knobs(struct encoder *encoder, const struct mmu_variant *vari
 	u64 bits = variant_encode(variant, HEADER_KNOBS, KNOB_COUNT, 56);
 
 	if (bits != variant_encode(&variant_default, HEADER_KNOBS, KNOB_COUNT, 56))
-		put(encode_record(encoder, TAG_KNOBS, 0) + 1, 7, bits);
+		input_put(encode_record(encoder, TAG_KNOBS, 0) + 1, 7, bits);
 }
 
 static void encode_world(struct encoder *encoder, const struct world *world)
@@ -411,30 +391,42 @@ static void encode_world(struct encoder *encoder, const struct world *world)
 	encode_knobs(encoder, &world->variant);
 	encode_dirty(encoder, world);
 	if (world->seq)
-		put(encode_record(encoder, TAG_SEQ, 0) + 1, 7, world->seq);
+		input_put(encode_record(encoder, TAG_SEQ, 0) + 1, 7, world->seq);
 	if (world->points_max != world_points_default(world->geometry))
-		put(encode_record(encoder, TAG_LIMIT, 0) + 4, 4, world->points_max);
+		input_put(encode_record(encoder, TAG_LIMIT, 0) + 4, 4, world->points_max);
 	if (world->levels != WORLD_LEVELS_DEFAULT)
-		put(encode_record(encoder, TAG_LEVELS, 0) + 1, 1, world->levels);
+		input_put(encode_record(encoder, TAG_LEVELS, 0) + 1, 1, world->levels);
 	if (world->subscribers)
-		put(encode_record(encoder, TAG_SUBSCRIBERS, 0) + 1, 1, world->subscribers);
+		input_put(encode_record(encoder, TAG_SUBSCRIBERS, 0) + 1, 1, world->subscribers);
 	for (u32 i = 0; i < world->nr_slots; i++) {
 		const struct subject_slot *slot = &world->slots[i];
 		bool absent = world->absent >> slot->id & 1;
 		u8 *record = encode_record(encoder, absent ? TAG_ABSENT : TAG_SLOT,
 					   slot->id | slot->as_id << 3);
 
-		put(record + 1, 3, slot->hva << 12 | (slot->end - slot->start - 1));
-		put(record + 4, 4, slot->start);
+		input_put(record + 1, 3, slot->hva << 12 | (slot->end - slot->start - 1));
+		input_put(record + 4, 4, slot->start);
 	}
 	for (u32 i = 0; i < world->nr_maps; i++) {
 		const struct map_line *map = &world->maps[i];
 		u8 *record = encode_record(encoder, TAG_MAP, map->read_only);
 
-		put(record + 1, 2, map->start);
-		put(record + 3, 2, map->end - map->start - 1);
+		input_put(record + 1, 2, map->start);
+		input_put(record + 3, 2, map->end - map->start - 1);
 		record[5] = (u8)(map->order / world->geometry);
 	}
+}
+
+void input_put_op(u8 *record, const struct op *op)
+{
+	record[1] = (u8)(op->id | op->access << 6);
+	if (op_form(op)->in_slot)
+		input_put(record + 2, 2, (op->end - op->start - 1) | (u64)op->slot << 12);
+	else if (op_form(op)->range)
+		input_put(record + 2, 2, op->end - op->start - 1);
+	else
+		input_put(record + 2, 2, op->slot);
+	input_put(record + 4, 4, op->start);
 }
 
 static void encode_task(struct encoder *encoder, u32 nr, const struct task_program *task)
@@ -447,30 +439,26 @@ static void encode_task(struct encoder *encoder, u32 nr, const struct task_progr
 		const struct op *op = &task->ops[i];
 
 		record = encode_record(encoder, TAG_OP, nr);
-		record[1] = (u8)(op->id | op->access << 6);
-		if (op_form(op)->in_slot)
-			put(record + 2, 2, (op->end - op->start - 1) | (u64)op->slot << 12);
-		else if (op_form(op)->range)
-			put(record + 2, 2, op->end - op->start - 1);
-		else
-			put(record + 2, 2, op->slot);
-		put(record + 4, 4, op->start);
+		input_put_op(record, op);
 	}
+}
+
+void input_put_directive(u8 *record, const struct directive *directive)
+{
+	bool answers = directive->action == DO_ANSWER;
+
+	record[1] = (u8)((directive->op & 15) | directive->place << 4 | answers << 6);
+	input_put(record + 6, 2, directive->op >> 4);
+	input_put(record + 2, 2, directive->ordinal);
+	input_put(record + 4, 2, answers ? directive->answer : directive->to);
 }
 
 static void encode_directive(struct encoder *encoder, const struct directive *directive)
 {
-	bool answers = directive->action == DO_ANSWER;
-	u8 *record;
-
 	if (directive->action == DO_UNTIL || directive->ordinal > UINT16_MAX ||
 	    (directive->place == AT_SITE && !directive->ordinal))
 		return;
-	record = encode_record(encoder, TAG_DIRECTIVE, directive->task);
-	record[1] = (u8)((directive->op & 15) | directive->place << 4 | answers << 6);
-	put(record + 6, 2, directive->op >> 4);
-	put(record + 2, 2, directive->ordinal);
-	put(record + 4, 2, answers ? directive->answer : directive->to);
+	input_put_directive(encode_record(encoder, TAG_DIRECTIVE, directive->task), directive);
 }
 
 size_t input_encode(const struct input *input, u8 *data, size_t room)
@@ -487,7 +475,7 @@ size_t input_encode(const struct input *input, u8 *data, size_t room)
 	data[7] = FLAG_BARE;
 	if (schedule->has_first)
 		data[7] |= (u8)(FLAG_START | schedule->first << 4);
-	put(data + 8, 8, schedule->seed);
+	input_put(data + 8, 8, schedule->seed);
 	encode_world(&encoder, &input->program.world);
 	for (u32 i = 0; i < input->program.nr_tasks; i++)
 		encode_task(&encoder, i, &input->program.tasks[i]);

@@ -69,14 +69,20 @@ static void subject_build(const struct program *program)
 	subject_create(&config);
 }
 
-static void world_build(const struct program *program)
+void program_clear(void)
 {
-	const struct world *world = &program->world;
-
 	subject_reset();
 	kern_reset();
 	machine_reset();
 	host_reset();
+	user_clear();
+}
+
+static void world_build(const struct program *program)
+{
+	const struct world *world = &program->world;
+
+	program_clear();
 	if (has_op(program, OP_collapse))
 		host_allow_collapse();
 	for (u32 i = 0; i < world->nr_maps; i++)

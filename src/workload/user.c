@@ -54,13 +54,17 @@ static bool excludes_changes(const struct program *program)
 	return false;
 }
 
-void user_reset(const struct program *program)
+void user_clear(void)
 {
 	for (u32 i = 0; i < SLOTS_MAX; i++)
 		if (user.used >> i & 1)
 			user.logs[i] = (struct slot_log){ .start = 0 };
 	user.used = user.nr_tracked = 0;
 	user.changes = NULL;
+}
+
+void user_reset(const struct program *program)
+{
 	user.by_hand = program->world.dirty_mode == DIRTY_LOG_MANUAL ||
 		       program->world.dirty_mode == DIRTY_LOG_INITIALLY_SET;
 	if (!excludes_changes(program))

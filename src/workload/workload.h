@@ -282,6 +282,39 @@ void input_decode(struct input *input, const struct target *target, const u8 *da
  */
 size_t input_encode(const struct input *input, u8 *data, size_t room);
 
+/* --- mutation of the binary form (mutate.c) --- */
+
+enum mutation {
+#define MUTATION(name, weight, what) MUTATION_##name,
+#include "workload/mutations.def"
+#undef MUTATION
+	MUTATION_COUNT
+};
+struct mutation_row {
+	const char *name, *what;
+	u32 weight;
+};
+extern const struct mutation_row mutation_rows[MUTATION_COUNT];
+
+/*
+ * Changes an input of @size bytes in place, for engines. @data has @room bytes. @target draws what the input leaves
+ * to the generator, and its ops are preferred; NULL: then such an input keeps its ops. Deterministic in all of these.
+ * Return: the new size, at most @room.
+ */
+size_t input_mutate(const struct target *target, u8 *data, size_t size, size_t room, u64 seed);
+/*
+ * One particular mutation, of the records that there are. Return: the new size; 0 when there is nothing that it could
+ * work on, or no room.
+ */
+size_t input_mutate_by(enum mutation mutation, const struct target *target, u8 *data, size_t size,
+		       size_t room, u64 seed);
+/*
+ * Makes one of two inputs: a header, the lines of the world, and each task with its directives, from either. Return: bytes
+ * written, at most @room.
+ */
+size_t input_splice(const struct target *target, const u8 *one, size_t one_size, const u8 *other,
+		    size_t other_size, u8 *data, size_t room, u64 seed);
+
 /* --- text form (text.c) --- */
 
 struct text_error {
@@ -351,6 +384,12 @@ enum program_outcome { PROGRAM_DONE, PROGRAM_STUCK, PROGRAM_UNFINISHED, PROGRAM_
  * Context: no task; program_valid() holds, and the geometry is this build's.
  */
 enum program_outcome program_execute(const struct program *program, void (*inspect)(void));
+
+/*
+ * Takes down what the last program left, as the next one would: for whoever counts which code an input reaches.
+ * Context: no task; a program has been executed.
+ */
+void program_clear(void);
 
 /*
  * Whether programs to come keep account of what the guest writes and user space hears of (writes.c). For worlds

@@ -57,6 +57,52 @@ u64 tally_pages(const struct page_tally *tally);
  */
 void program_repair(struct program *program);
 
+/*
+ * What the files that know the binary form share; decode.c describes it. Numbers of @nr_bytes bytes, the lowest
+ * first.
+ */
+enum input_tag {
+	TAG_NONE,
+	TAG_OP,
+	TAG_DIRECTIVE,
+	TAG_TASK,
+	TAG_SLOT,
+	TAG_MAP,
+	TAG_SEQ,
+	TAG_LIMIT,
+	TAG_LEVELS,
+	TAG_SUBSCRIBERS,
+	TAG_ABSENT,
+	TAG_DIRTY,
+	TAG_KNOBS,
+	TAG_COUNT,
+};
+#define FLAG_START    1u
+#define FLAG_BARE     2u
+#define SCHEDULES_MAX 32u
+
+static inline u64 input_get(const u8 *data, u32 nr_bytes)
+{
+	u64 value = 0;
+
+	while (nr_bytes--)
+		value = value << 8 | data[nr_bytes];
+	return value;
+}
+
+static inline void input_put(u8 *data, u32 nr_bytes, u64 value)
+{
+	for (u32 i = 0; i < nr_bytes; i++)
+		data[i] = (u8)(value >> 8 * i);
+}
+
+/* An op or directive and its record, whose first byte (tag and task) is not looked at or written. */
+void input_get_op(const u8 *record, struct op *op);
+void input_put_op(u8 *record, const struct op *op);
+/* As the record says: task and op may not exist. The task is read from the record. */
+void input_get_directive(const u8 *record, struct directive *directive);
+void input_put_directive(u8 *record, const struct directive *directive);
+
 /* Level of the host's pages that a map of this @order asks for; 0: there is no such order. */
 static inline u32 order_level(const struct world *world, u32 order)
 {
@@ -67,8 +113,9 @@ static inline u32 order_level(const struct world *world, u32 order)
 
 /*
  * What user space knows (user.c): which bits of dirty logs it has got, which guest pages it has
- * write-tracked. Forgets everything. Context: no task; behind kern_reset().
+ * write-tracked. The one forgets everything, the other begins anew. Context: no task; behind kern_reset().
  */
+void user_clear(void);
 void user_reset(const struct program *program);
 /* The bodies of ops that need it. Return: an errno. Context: a task, no locks; may sleep. */
 u64 user_change_slot(const struct subject_slot *slot, enum subject_slot_change change, gfn_t to);

@@ -1,16 +1,13 @@
-/* What a dead child has died of, and whether two have died of the same. */
+/*
+ * Where it happened, by the report that a process has died of: what makes two reports one finding, besides their kind.
+ */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "fuzz/stress/stress.h"
+#include "fuzz/fuzz.h"
 
-#define FRAMES_NAMED 2u
-
-struct frames {
-	u32 nr;
-	char names[FRAMES_NAMED][64];
-};
+#define SITES_MAX 2u
 
 /*
  * A line of a stack: "    #2 function file:line" or "    #2 0xaddress in function file:line". Return: whether it is one
@@ -59,63 +56,41 @@ static bool is_epilogue(const char *line, size_t size)
 }
 
 /* The first frame of each stack that is of interest: where the two accesses, or use and free, were. */
-static void collect(struct frames *frames, const char *report)
+void report_sites(const char *report, char sites[2][SITE_TEXT_MAX])
 {
+	char swapped[SITE_TEXT_MAX];
 	bool named = false; /* this stack has been: the rest says how it got there */
+	u32 nr = 0;
 
-	while (*report && frames->nr < FRAMES_NAMED) {
+	sites[0][0] = sites[1][0] = 0;
+	while (*report && nr < SITES_MAX) {
 		size_t size = strcspn(report, "\n");
 
 		if (is_epilogue(report, size))
-			return;
+			break;
 		if (!is_frame(report)) {
 			named = false;
-		} else if (!named && frame_of(report, size, frames->names[frames->nr],
-					      sizeof(frames->names[0]))) {
+		} else if (!named && frame_of(report, size, sites[nr], sizeof(sites[nr]))) {
 			named = true;
-			frames->nr++;
+			nr++;
 		}
 		report += size + (report[size] == '\n');
 	}
-}
-
-void stress_outcome_of_death(struct stress_outcome *outcome, const struct death *death)
-{
-	struct frames frames = { .nr = 0 };
-	u32 first;
-
-	*outcome =
-		(struct stress_outcome){ .kind = death->kind == VERDICT_FRAMEWORK ? STRESS_BROKEN
-										  : STRESS_DIED };
-	snprintf(outcome->oracle, sizeof(outcome->oracle), "%s",
-		 outcome->kind == STRESS_BROKEN ? "framework" : "sanitizer");
-	snprintf(outcome->class, sizeof(outcome->class), "%s", death->class);
-	/* Somebody else was handed the memory between the check and the report. */
-	if (!strcmp(outcome->class, "unknown-crash"))
-		snprintf(outcome->class, sizeof(outcome->class), "use-after-poison");
-	snprintf(outcome->text, sizeof(outcome->text), "%s", death->what);
-	collect(&frames, buf_text(&death->report));
 	/* Which of two threads was first is chance. */
-	first = frames.nr == 2 && strcmp(frames.names[0], frames.names[1]) > 0;
-	snprintf(outcome->signature, sizeof(outcome->signature), "%s %s%s%s%s%s", outcome->oracle,
-		 outcome->class, frames.nr ? " " : "", frames.nr ? frames.names[first] : "",
-		 frames.nr == 2 ? " / " : "", frames.nr == 2 ? frames.names[!first] : "");
+	if (nr < SITES_MAX || strcmp(sites[0], sites[1]) <= 0)
+		return;
+	memcpy(swapped, sites[0], sizeof(swapped));
+	memcpy(sites[0], sites[1], sizeof(swapped));
+	memcpy(sites[1], swapped, sizeof(swapped));
 }
 
-int stress_exit_code(enum stress_kind kind)
+void signature_print(struct buf *buf, const struct expectation *expect, enum bug_id bug)
 {
-	switch (kind) {
-	case STRESS_CLEAN:
-		break;
-	case STRESS_DISORDER:
-	case STRESS_WARNED:
-		return EXIT_SAFETY;
-	case STRESS_HUNG:
-		return EXIT_NO_PROGRESS;
-	case STRESS_DIED:
-		return EXIT_SANITIZER;
-	case STRESS_BROKEN:
-		return EXIT_FRAMEWORK;
-	}
-	return EXIT_EXPECTED;
+	buf_printf(buf, "%s%s%s", expect->oracle, expect->class[0] ? " " : "", expect->class);
+	if (expect->site[0][0] || expect->site[1][0])
+		buf_printf(buf, " %s", expect->site[0][0] ? expect->site[0] : "-");
+	if (expect->site[1][0])
+		buf_printf(buf, " / %s", expect->site[1]);
+	if (bug != BUG_none)
+		buf_printf(buf, " bug %s", bug_rows[bug].slug);
 }
