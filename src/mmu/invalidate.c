@@ -41,10 +41,10 @@ void kvm_mmu_invalidate_range_add(struct kvm *kvm, gfn_t start, gfn_t end)
 	}
 	if (bug(hull_loses_last_page))
 		hull_end--;
-	/* Said first: whoever reads the range without the lock may act on the first of two stores. */
-	event(invalidate_range_added, .start = start, .end = end);
 	/* Two stores: a reader without the lock may see one of them only, and asks again later. */
 	WRITE_ONCE(kvm->mmu_invalidate_range_start, hull_start);
+	/* Said in between: whoever reads the range without the lock may act on the first of them. */
+	event(invalidate_range_added, .start = start, .end = end);
 	WRITE_ONCE(kvm->mmu_invalidate_range_end, hull_end);
 }
 
