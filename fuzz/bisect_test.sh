@@ -86,6 +86,34 @@ expect 84 "does not give the verdict" "$first" "${ids[3]}" "$file"
 expect 84 "gives the verdict .* already" "${ids[7]}" "$last" "$file"
 expect 1 "no option" "$first" "$last" "$file" --sechdules 3
 
+# what a killed git left, and half a clone, are no hindrance
+touch "$repo/out/bisect/tree/.git/index.lock"
+expect 85 '^  [0-9a-f]+ the culprit' "$first" "$last" "$file"
+rm "$repo/out/bisect/tree/.git/HEAD"
+expect 85 '^  [0-9a-f]+ the culprit' "$first" "$last" "$file"
+
+# variables of a hook must not have us check out in the repository that they name
+GIT_DIR="$repo/.git" GIT_WORK_TREE="$repo" expect 85 '^  [0-9a-f]+ the culprit' "$first" "$last" "$file"
+
+# An interrupt is no answer about the commit at which it comes: its search ends early, and says that there is nothing.
+git -C "$repo" checkout -q --force -b interrupts "${ids[3]}"
+silent=$(commit "silent" 84 84 none)
+sed -i "s/^search.*/search*) trap '' INT; kill -INT 0; exit 85 ;;/" "$repo/answers"
+git -C "$repo" commit -q -a -m "interrupted in its search"
+cut_short=$(git -C "$repo" rev-parse HEAD)
+tip=$(commit "behind that" 0 0 none)
+git -C "$repo" checkout -q --force master && git -C "$repo" branch -q -D interrupts && echo changed >>"$repo/answers"
+# the signal is for the whole group, of which we are no part
+for from in "$cut_short" "$silent"; do
+	status=0
+	setsid --wait bash "$repo/scripts/bisect.sh" bisect "$from" "$tip" "$file" >"$work/output" 2>&1 || status=$?
+	if ((status != 85)) || ! grep -q 'interrupted: nothing is decided' "$work/output"; then
+		echo "expected code 85 and that bisect was interrupted, found code $status"
+		cat "$work/output"
+		failed=1
+	fi
+done
+
 # nothing but out/ was touched
 after=$(git -C "$repo" status --short; git -C "$repo" for-each-ref)
 [[ $before == "$after" ]] || { echo "the user's repository was changed"; failed=1; }

@@ -19,6 +19,14 @@ fail() {
 	exit "${2-$exit_usage}"
 }
 
+# A build or a search that is interrupted ends like one that fails, and would be an answer about its commit. The other
+# half gets a code with which git bisect gives up.
+interrupted() {
+	trap '' INT TERM
+	[[ $1 == step ]] && exit $((128 + 2))
+	fail "interrupted: nothing is decided" "$exit_unfinished"
+}
+
 # ---- one commit --------------------------------------------------------------------------------
 
 # The paths are given by the other half in the environment; the working folder is the clone.
@@ -118,12 +126,20 @@ read_file() {
 		fail "$given_file: expected a line 'expect ORACLE CLASS', whose commit is looked for; found ${BISECT_VERDICT:-none}"
 }
 
-# A clone shares the objects: only the files of a commit are written.
+fetch() { git -C "$1" fetch -q "$root" "$2" "$3" 2>/dev/null; }
+
+# A clone shares the objects: only the files of a commit are written. Half a clone, or one of a repository that has moved,
+# has no objects; what is left of its builds is of no use either.
 clone() {
 	local tree=$1
-	[[ -d $tree/.git ]] || git clone -q --shared --no-checkout "$root" "$tree" || fail "cannot clone into $tree"
+	# Nobody else is at work here: the locks are those of a git that was killed.
+	rm -f "$tree"/.git/*.lock
+	if ! [[ -d $tree/.git ]] || ! fetch "$@"; then
+		rm -rf "$tree"
+		git clone -q --shared --no-checkout "$root" "$tree" || fail "cannot clone into $tree"
+		fetch "$@" || fail "cannot fetch $given_good and $given_bad into $tree"
+	fi
 	git -C "$tree" bisect reset >/dev/null 2>&1 || true
-	git -C "$tree" fetch -q "$root" "$2" "$3" 2>/dev/null || fail "cannot fetch $given_good and $given_bad into $tree"
 }
 
 # ends_as EXPECTED COMMIT NAME: the two ends must be what the user says they are
@@ -157,6 +173,9 @@ report() {
 bisect() {
 	local tree commit_good commit_bad
 	parse "$@"
+	# A hook's variables would send every git below to the user's repository, and checkout --force would have its files.
+	# shellcheck disable=SC2046
+	unset $(git rev-parse --local-env-vars)
 	root=$(git -C "$here" rev-parse --show-toplevel 2>/dev/null) || fail "expected a git repository around $here"
 	read_file
 	commit_good=$(commit_of "$given_good")
@@ -168,6 +187,8 @@ bisect() {
 	mkdir -p "$root/out/bisect"
 	exec 9>"$root/out/bisect/lock"
 	flock -n 9 || fail "another bisect is at work in $root/out/bisect"
+	# So would a clone that git does not take for one: git looks for a repository in the folders above.
+	export GIT_CEILING_DIRECTORIES=$root/out/bisect
 	tree=$root/out/bisect/tree
 	BISECT_LOG=$root/out/bisect/log
 	: >"$BISECT_LOG"
@@ -185,6 +206,7 @@ bisect() {
 
 self=$(realpath "${BASH_SOURCE[0]}")
 here=$(dirname "$self")
+trap 'interrupted "${1-}"' INT TERM
 case ${1-} in
 bisect) shift && bisect "$@" ;;
 step) step || exit $? ;;

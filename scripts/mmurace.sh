@@ -22,14 +22,6 @@ if [ "${1-} ${2-}" = "bench contract" ]; then
 	exec "$contract" "$@"
 fi
 
-# Commits are built and asked by a script. Its help is that of any row.
-if [ "${1-}" = bisect ]; then
-	case " $* " in
-	*" --help "* | *" -? "* | *" --usage "*) ;;
-	*) exec bash "$root/scripts/bisect.sh" "$@" ;;
-	esac
-fi
-
 # Names of the rows that have the verb: tasks are threads for stress and fibers for all others; no engine drives them.
 rows() {
 	backend=fiber
@@ -65,6 +57,13 @@ fi
 if ! rows | grep -qxF -e "$row"; then
 	near=$(rows | awk -v word="$row" -f "$root/scripts/near.awk" | xargs)
 	fail "no configuration with ${verb:-a command line tool} is named '$row'.${near:+ Did you mean: $near?} There are: $(rows | xargs)"
+fi
+# Commits are built and asked by a script. Its help is that of any row.
+if [ "${1-}" = bisect ]; then
+	case " $* " in
+	*" --help "* | *" -? "* | *" --usage "*) ;;
+	*) exec bash "$root/scripts/bisect.sh" "$@" ;;
+	esac
 fi
 [ -x "$out/$row/bin/mmurace" ] ||
 	fail "the configuration $row is not built. Build it with: ./build.sh build $row"
