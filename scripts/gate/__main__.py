@@ -34,7 +34,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         for word in message.split():
             if word.startswith("--"):
-                found = difflib.get_close_matches(word.split("=")[0], OPTIONS, n=2)
+                name = word.split("=")[0].rstrip(":")
+                found = [] if name in OPTIONS else difflib.get_close_matches(name, OPTIONS, n=2)
                 message += f". Did you mean: {' '.join(found)}?" if found else ""
         print(f"gate: {message}\n{self.format_usage().strip()}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
@@ -118,7 +119,8 @@ def judged(gate):
     try:
         gate.clear()
     except OSError as error:
-        print(f"gate: {error}", file=sys.stderr)
+        print(f"gate: {gate.output}: expected a folder that can be written, found: {error.strerror}",
+              file=sys.stderr)
         return EXIT_USAGE
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, process.stop_all)

@@ -32,15 +32,15 @@ def resolve(root, ref):
     if not head:
         said = process.run(["git", "-C", root, "rev-parse", "HEAD"]).err.strip()
         raise UnknownRef(f"the gate compares with a commit, and git finds none here: {said}")
-    for name in [ref] if ref else ["origin/main", "main"]:
+    for name in [ref] if ref is not None else ["origin/main", "main"]:
         commit = commit_of(root, name)
         if not commit:
             continue
         parted = git(root, "merge-base", commit, "HEAD")
-        if not ref and parted == head and not git(root, "status", "--porcelain"):
+        if ref is None and parted == head and not git(root, "status", "--porcelain"):
             break
         return (parted, f"where HEAD parted from {name}") if parted else (commit, "HEAD has no history with it")
-    if ref:
+    if ref is not None:  # "" is what a script makes of a variable that is not set
         raise UnknownRef(f"there is no commit '{ref}'.{near(root, ref)}")
     before = commit_of(root, "HEAD~1")
     return (before, "the commit before HEAD") if before else (head, "HEAD itself, which is the first commit")

@@ -333,6 +333,8 @@ class Bases(unittest.TestCase):
             base.resolve(self.root, "topci")
         with self.assertRaises(base.UnknownRef):
             base.resolve(self.root, "--help")
+        with self.assertRaises(base.UnknownRef):
+            base.resolve(self.root, "")
 
     def test_where_head_parted_not_what_came_later(self):
         parted = self.commit("HEAD")
@@ -419,6 +421,7 @@ class CommandLine(unittest.TestCase):
             result = self.gate(*words)
             self.assertEqual(result.returncode, 1, words)
             self.assertIn(said, result.stderr)
+        self.assertNotIn("Did you mean", self.gate("--budget", "0").stderr)
         self.assertEqual(self.gate("--help").returncode, 0)
 
     @unittest.skipUnless((ROOT / ".git").exists(), "no repository")
