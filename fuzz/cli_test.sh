@@ -47,6 +47,7 @@ expect 1 'expected a positive number' "$MMURACE" run $target --schedules 0
 expect 1 'expected TARGET' "$MMURACE" run
 expect 1 'no configuration is named' "$MMURACE" run $target --config fiber-plane
 expect 1 'cannot be read' "$MMURACE" replay "$work/absent.repro"
+expect 1 'expected at most' "$MMURACE" explain /dev/zero
 expect 1 'expected files named' "$MMURACE" replay "$work"
 expect 1 '-o' "$MMURACE" minimise "$work/absent.repro"
 expect 1 'cannot be created|can be written' "$MMURACE" run $target --save /proc/absent/folder

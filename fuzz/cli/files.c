@@ -12,6 +12,9 @@
 
 #include "base/hash.h"
 
+/* More than any text has. A device may have no end. */
+#define TEXT_BYTES_MAX (1u << 20)
+
 bool file_read(struct buf *buf, const char *path)
 {
 	FILE *file = fopen(path, "rb");
@@ -23,10 +26,13 @@ bool file_read(struct buf *buf, const char *path)
 		fprintf(stderr, "%s: cannot be read: %s\n", path, strerror(errno));
 		return false;
 	}
-	while ((got = fread(chunk, 1, sizeof(chunk), file)) > 0)
+	while (buf->size <= TEXT_BYTES_MAX && (got = fread(chunk, 1, sizeof(chunk), file)) > 0)
 		buf_append(buf, chunk, got);
-	ok = !ferror(file);
-	if (!ok)
+	ok = !ferror(file) && buf->size <= TEXT_BYTES_MAX;
+	if (buf->size > TEXT_BYTES_MAX)
+		fprintf(stderr, "%s: expected at most %u bytes, found more: no text is as large\n",
+			path, TEXT_BYTES_MAX);
+	else if (!ok)
 		fprintf(stderr, "%s: cannot be read: %s\n", path, strerror(errno));
 	fclose(file);
 	return ok;
