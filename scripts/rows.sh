@@ -48,8 +48,9 @@ build() {
 	require_rows "$@"
 	for row in "$@"; do
 		build_row "$row"
+		# What is built can be used, whatever becomes of the next one.
+		install_tool
 	done
-	install_tool
 }
 
 # The dispatcher, its completion and its manual page.
