@@ -23,6 +23,8 @@ fail() {
 # half gets a code with which git bisect gives up.
 interrupted() {
 	trap '' INT TERM
+	# it may come where everything goes to the log
+	exec 2>&4
 	[[ $1 == step ]] && exit $((128 + 2))
 	fail "interrupted: nothing is decided" "$exit_unfinished"
 }
@@ -206,6 +208,7 @@ bisect() {
 
 self=$(realpath "${BASH_SOURCE[0]}")
 here=$(dirname "$self")
+exec 4>&2
 trap 'interrupted "${1-}"' INT TERM
 case ${1-} in
 bisect) shift && bisect "$@" ;;
