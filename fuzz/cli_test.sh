@@ -55,6 +55,12 @@ expect 1 'cannot be created|can be written' "$MMURACE" run $target --save /proc/
 sed 's/^expect .*/expect    stale_maping SM1/' "$(dirname "${BASH_SOURCE[0]}")/../reproducers/zap_skips_flush.repro" >"$work/slip.repro"
 expect 1 'Did you mean: stale_mapping' "$MMURACE" replay "$work/slip.repro"
 
+# ---- decode arms what the fuzz binary had armed
+"$MMURACE" encode "$(dirname "${BASH_SOURCE[0]}")/../reproducers/hull_not_widened.repro" -o "$work/input"
+expect 0 '^expect +stale_mapping SM4' env MMURACE_BUG=hull_not_widened "$MMURACE" decode "$work/input" --target $target
+expect 0 '^expect +none' env MMURACE_BUG=hull_not_widened "$MMURACE" decode "$work/input" --target $target --bug none
+expect 1 'no bug is named' env MMURACE_BUG=hull "$MMURACE" decode "$work/input" --target $target
+
 # ---- search
 expect 0 'no violation' "$MMURACE" run $target --schedules 2000
 expect 0 '^\{"target":"fault_vs_invalidate","bug":"none","schedules":2000,.*"verdicts":\{.*"first":null,"seed":7,"ops_skipped":0,"ops_ring_full":0\}$' \

@@ -62,7 +62,7 @@ static void print_all(void)
 	printf("\n");
 	print_exit_codes();
 	printf("\nEnvironment:\n"
-	       "  MMURACE_BUG                the bug that fuzz binaries and triage arm\n"
+	       "  MMURACE_BUG                the bug that fuzz binaries, triage and decode arm\n"
 	       "\nExamples:\n"
 	       "  mmurace run everything --seconds 60 --save findings\n"
 	       "  mmurace replay reproducers\n"

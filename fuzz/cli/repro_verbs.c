@@ -168,6 +168,16 @@ static void decode(struct repro *repro, const struct artifact *artifact,
 	}
 }
 
+/* The one that the fuzz binary had armed when it left the input. */
+static enum bug_id bug_of(const struct options *options)
+{
+	const char *slug = getenv("MMURACE_BUG");
+
+	if (options->has_bug)
+		return options->bug;
+	return slug && *slug ? bug_or_exit(slug) : options->target->bug;
+}
+
 int verb_decode(int argc, char **argv)
 {
 	static struct options options;
@@ -184,7 +194,7 @@ int verb_decode(int argc, char **argv)
 	if (!options.target)
 		usage_error("decode: expected --target TARGET, whose input it is");
 	artifact = (struct artifact){ .path = options.arguments[0], .target = options.target };
-	artifact.bug = options.has_bug ? options.bug : options.target->bug;
+	artifact.bug = bug_of(&options);
 	if (!artifact_load(&exhibit, &artifact))
 		return EXIT_USAGE;
 	decode(&repro, &artifact, &exhibit);
