@@ -26,7 +26,7 @@ usage: ./build.sh [VERB [ARGUMENT...]]
                                   that fails does not end it
                                   exit code: 0 nothing found, 81 something found, 85 interrupted
   test [ROW...]                   build the configurations CI builds (or these), run all tests
-  build ROW...                    build these configurations: rows of fuzz/configs.def
+  build ROW...                    build these configurations, without their tests: rows of fuzz/configs.def
   check                           style: format, layers, function length, orphan rows, banned names
   matrix [ARGUMENT...]            mmurace matrix: does every known bug get found?
   bench [ARGUMENT...]             mmurace bench; with "contract": instructions of verbs, beside handwritten ones
@@ -111,12 +111,15 @@ write_ctest_tree() {
 }
 
 test_verb() {
-	local rows=("$@")
+	local rows=("$@") row
 	[[ ${1-} != kernel ]] || not_there_yet "test kernel"
 	((${#rows[@]})) || rows=("${ci_rows[@]}")
 	require_rows "${rows[@]}"
 	install_missing
-	build "${rows[@]}"
+	for row in "${rows[@]}"; do
+		build_row "$row" all $(is_engine_row "$row" || echo tests)
+	done
+	install_tool
 	write_ctest_tree "${rows[@]}"
 	exec ctest --test-dir "$out" --output-on-failure --no-tests=error --no-label-summary -j2
 }

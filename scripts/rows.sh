@@ -26,8 +26,8 @@ configure_and_compile() {
 	cmake --build "$out/$row" --parallel "$(nproc)" ${1+--target "$@"}
 }
 
-# build_row ROW [PART...]: all of the row, or these parts of it. One builder at a time in a folder: ninja does not guard its
-# own.
+# build_row ROW [PART...]: all of the row but its tests, or these parts of it. One builder at a time in a folder: ninja does
+# not guard its own.
 build_row() {
 	local row=$1 log=$out/$1/build.log
 	shift

@@ -80,7 +80,7 @@ static void save_small(struct watcher *watcher, const struct campaign_state *sta
 			watcher->save_failed = true;
 		else if (!watcher->options->json)
 			printf("  saved %s (%u ops, %u directives)\n", buf_text(&path),
-			       program_nr_ops(&repro.program), repro.schedule.nr_directives);
+			       program_nr_ops(&repro.program), schedule_depth(&repro.schedule));
 		buf_free(&message);
 	}
 	buf_free(&path);

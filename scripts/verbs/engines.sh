@@ -47,9 +47,9 @@ begin_run() {
 	began=$(now_us)
 	[[ -n $bug || ! -f $root/targets/$1.c ]] ||
 		bug=$(sed -n 's/.*\.bug = BUG_\([a-z0-9_]*\),.*/\1/p' "$root/targets/$1.c")
-	commit=$(git -C "$root" rev-parse --short HEAD 2>/dev/null) || commit=''
+	commit=$(git -C "$root" describe --always --dirty --abbrev=12 '--exclude=*' 2>/dev/null) || commit=''
 	compiler=$("$(sed -n "s/^CONFIG([^,]*, \"$row\", \"[^\"]*\", \"\([^\"]*\)\".*/\1/p" "$root/fuzz/configs.def")" \
-		--version 2>/dev/null | head -n 1) || compiler=''
+		--version 2>/dev/null | sed -n '1s/.*\(clang version [0-9.]*\).*/\1/p') || compiler=''
 	printf '{"run":1,"target":"%s","bug":"%s","engine":"%s","sanitizer":"%s"%s%s}\n' "$1" "${bug:-none}" "$engine" \
 		"$sanitizer" "${commit:+,\"commit\":\"$commit\"}" "${compiler:+,\"compiler\":\"$compiler\"}" >"$2/run.jsonl"
 }
