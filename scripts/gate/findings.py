@@ -54,7 +54,7 @@ def is_unarmed(path):
 
 def verdict_of_output(text):
     """Return: the Verdict for an input that ended an engine's binary, by what was printed."""
-    m = re.search(r"^mmurace: \w+: (\w+) ([A-Z]+\d+)(?:\s+(.*))?$", text, re.M)
+    m = re.search(r"^mmurace: \w+: (?:finding \w+: )?(\w+) ([A-Z]+\d+)(?:\s+(.*))?$", text, re.M)
     if m:
         sites = tuple(site for site in (m[3] or "").split(" / ") if site)
         detail = re.search(r"^mmurace: %s: (.*)$" % m[1], text, re.M)

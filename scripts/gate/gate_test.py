@@ -33,7 +33,7 @@ from gate.place import Broken, Place  # noqa: E402
 main_module = importlib.import_module("gate.__main__")
 
 A = "tdp_mmu_set_spte_atomic:try_cmpxchg64(iter->sptep)"
-B = "kvm_mmu_invalidate_begin:WRITE_ONCE(kvm->mmu_invalidate_range_end)"
+B = "kvm_mmu_invalidate_range_add:WRITE_ONCE(kvm->mmu_invalidate_range_start)"
 HERE, THERE = Location("src/mmu/a b.c", 7, A), Location("src/mmu/c.c", 9, B)
 
 
@@ -403,7 +403,7 @@ UNCOVERED_FUNC: hits: 0 edges: 0/22 host_shrink {ROOT}/src/host/age.c:183
         self.assertGreater(fuzz.plan(["a"], [], 200)[0].count, fuzz.plan(["a"], [], 100)[0].count)
 
     def test_verdict_of_an_engine(self):
-        text = f"mmurace: everything: stale_mapping SM4 {A} / {B}\nmmurace: stale_mapping: gfn=0x1e\n==1== ERROR: libFuzzer: deadly signal"
+        text = f"mmurace: everything: finding 0123abcd: stale_mapping SM4 {A} / {B}\nmmurace: stale_mapping: gfn=0x1e\n==1== ERROR: libFuzzer: deadly signal"
         self.assertEqual(findings.verdict_of_output(text), Verdict("stale_mapping SM4", (A, B), "gfn=0x1e"))
         self.assertEqual(findings.verdict_of_output("==1== ERROR: libFuzzer: deadly signal").kind, "framework")
         self.assertEqual(findings.verdict_of_output("==1==ERROR: AddressSanitizer: use-after-poison on address").kind,
