@@ -20,3 +20,19 @@ for folder in corpus/*/; do
 	}
 	echo "$target: $(ls "$folder" | wc -l) seeds"
 done
+
+# what is no input does not stop the others, and never waits
+odd=$work/odd
+mkdir -p "$odd/a folder"
+cp corpus/fault_vs_invalidate/zap_skips_flush "$odd/a folder/"
+mkfifo "$odd/fifo"
+ln -s nowhere "$odd/link"
+: >"$odd/empty"
+truncate -s 64M "$odd/huge"
+status=0
+timeout 60 "$OUT/fiber-plain/fuzz/fault_vs_invalidate" "$odd" >"$work/log" 2>&1 || status=$?
+[[ $status == 1 ]] && grep -q 'fifo: expected a file' "$work/log" && grep -q 'link: no such file' "$work/log" || {
+	echo "odd inputs: code $status, expected 1 and a word on fifo and link:"
+	cat "$work/log"
+	exit 1
+}

@@ -65,6 +65,11 @@ static int run_path(const char *path)
 	}
 	if (S_ISDIR(status.st_mode))
 		return run_folder(path);
+	/* A pipe would wait for somebody to write. */
+	if (!S_ISREG(status.st_mode)) {
+		fprintf(stderr, "%s: expected a file or a folder, found something else\n", path);
+		return 1;
+	}
 	return run_file(path, (size_t)status.st_size);
 }
 
