@@ -149,7 +149,13 @@ for pattern in replaying new: 'ops in'; do
 done
 for delay in 0.01 0.03 0.06 0.1 0.15 0.2 0.3; do
 	mkdir "$work/killed"
-	{ (cd "$work/killed" && timeout -s KILL $delay "$MMURACE" triage ../runs/* -o found >/dev/null 2>&1); } 2>/dev/null
+	# It is waited for: one that is only about to die would still own what it has staged.
+	{
+		(cd "$work/killed" && exec "$MMURACE" triage ../runs/* -o found >/dev/null 2>&1) &
+		sleep $delay
+		kill -KILL $!
+		wait $!
+	} 2>/dev/null
 	same_end "$work/killed"
 	rm -r "$work/killed"
 done
